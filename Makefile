@@ -1,0 +1,79 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+
+PYTHON ?= python3 python3.13 python3.12 python3.11
+
+PY := .venv/bin/python
+UV := .venv/bin/uv
+STAMP := .venv/.set-up
+
+MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
+MEMBERS := . $(MANIFESTS:%/pyproject.toml=./%)
+
+SOURCES := streamer_core $(wildcard plugins/*/src clients/python/src tests)
+MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint types format constraints clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make or refresh .venv; the other targets do it by themselves
+
+demo: $(STAMP) ## Run the quickstart: gateway, worker and client in one go
+	@$(PY) examples/quickstart/demo.py
+
+# `coverage run` rather than pytest-cov: it starts before pytest loads its plugins, of which
+# streamer_core.testing is one. Child processes are measured too (`patch` in pyproject.toml).
+test: $(STAMP) ## Run all tests; coverage of lines and branches must reach 90 %
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report --fail-under=90
+
+test-fast: $(STAMP) ## Run the tests but integration and e2e, without coverage; stop at the first failure
+	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/integration --ignore=tests/e2e
+
+lint: $(STAMP) ## Check style, format and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+# Members' tests have a run each: plugins' test modules share their names (test_contract.py).
+types: $(STAMP) ## Check types only
+	@$(PY) -m mypy $(SOURCES)
+	@for tests in $(MEMBER_TESTS); do MYPYPATH=$$tests $(PY) -m mypy $$tests || exit; done
+
+format: $(STAMP) ## Mend what ruff can mend, and format
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+constraints: | $(UV) ## Pin the newest versions of all dependencies in constraints.txt
+	@printf '%s\n' uv $(MEMBERS:%='-e %') | $(UV) pip compile --quiet - pyproject.toml --all-extras --group dev \
+		--no-sources --universal --python-version 3.11 --no-annotate --no-header > .venv/compiled.txt
+	@{ echo '# Made by `make constraints`.'; grep -v '^-e ' .venv/compiled.txt; } > constraints.txt
+
+clean: ## Remove caches, coverage data and builds; keep .venv
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
+	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One call installs all members, so that what they ask of each other is met by the checkout.
+$(STAMP): pyproject.toml $(MANIFESTS) constraints.txt $(UV)
+	@echo 'Setting up .venv'
+	@$(UV) pip install --quiet --python .venv --no-sources --constraint constraints.txt \
+		--build-constraint constraints.txt --requirement pyproject.toml --all-extras --group dev $(MEMBERS:%=-e %)
+	@touch $@
+
+$(UV): constraints.txt | $(PY)
+	@$(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt uv
+	@touch $@
+
+$(PY):
+	@for python in $(PYTHON); do \
+		if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			exec $$python -m venv .venv; \
+		fi; \
+	done; \
+	echo 'No Python 3.11 or newer that can make a virtual environment was found (tried: $(PYTHON)).' >&2; \
+	echo 'Install one (on Debian and Ubuntu python3-venv as well), or name it: make PYTHON=/path/to/python3' >&2; \
+	exit 1

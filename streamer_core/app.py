@@ -1,0 +1,273 @@
+"""The application: settings, plugins and engine, put together once; what every entry calls."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from streamer_core import freeze as frozen_file
+from streamer_core import plugins
+from streamer_core.defaults import Defaults
+from streamer_core.engine import connect, dispatch, receive, requests, sweep, work
+from streamer_core.engine.pulse import Pulse
+from streamer_core.engine.received import Received
+from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.sweep import Swept
+from streamer_core.errors import ConfigurationError, StoreError
+from streamer_core.handlers import declared
+from streamer_core.hooks import collect, observe
+from streamer_core.model.call import Health
+from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.handler import HandlerSpec, TopicSpec
+from streamer_core.model.request import Request
+from streamer_core.ports import Change, Clock, Store, SystemClock, Transport
+from streamer_core.registry import Registry
+from streamer_core.settings import Settings
+
+HANDLERS_GROUP = "streamer.handlers"
+_DRAIN_STEP_S = 0.02
+
+
+class Streamer:
+    """One process's application. Made by `start`, ended by `close`.
+
+    Attributes:
+        settings: as loaded.
+        plugins: the loaded plugins' names, in the order they are asked.
+        registry: handlers and topics; empty where they were not loaded.
+        store, transport, clock: the ports.
+        runtime: what the engine works with.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        found: Sequence[plugins.Found] | None = None,
+        load_handlers: bool = True,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self._modules: list[str] | None = None
+        self._found = self._resolved() if found is None else list(found)
+        self.hooks, self.plugins = plugins.manager_of(self._found, settings, self)
+        self.registry = Registry(self._specs() if load_handlers else ())
+        if load_handlers:
+            self._check_authenticator()
+        self.transport = transport or self._opened_transport()
+        self.store = store or self._opened_store()
+        core = Defaults(settings.core, self.transport, self.clock)
+        plugins.register(self.hooks, "core", core, "streamer-core")
+        plugins.check_pending(self.hooks)
+        self.runtime = Runtime(
+            settings=settings.core,
+            store=self.store,
+            transport=self.transport,
+            clock=self.clock,
+            hooks=self.hooks,
+            registry=self.registry,
+            worker=f"{socket.gethostname()}:{os.getpid()}:{self.clock.new_id()[:6]}",
+            pulse=Pulse(self.clock),
+        )
+
+    @classmethod
+    def start(cls, settings: Settings | None = None, **parts: Any) -> "Streamer":
+        """Load everything and begin.
+
+        Args:
+            settings: left out: from the file found here or in a parent folder.
+            parts: `store`, `transport`, `clock` to use instead of those the settings name;
+                `found`: the plugins to load instead of those installed; `load_handlers=False` for a
+                process that runs none.
+
+        Raises:
+            ConfigurationError: something is wrong; the text says where and what to write.
+        """
+        app = cls(settings or Settings.load(), **parts)
+        try:
+            app.hooks.hook.streamer_startup(app=app)
+        except BaseException:
+            app.close()
+            raise
+        return app
+
+    # -- what the entries call
+
+    def connect(self, handshake: Handshake) -> Connection:
+        """Let a connection in, or raise Refused with the HTTP status to answer."""
+        return connect.connect(self.runtime, handshake)
+
+    def receive(self, connection: Connection, data: bytes) -> Received:
+        """Take one text frame; never raises for what a client sends."""
+        return receive.receive(self.runtime, connection, data)
+
+    def disconnect(self, connection_id: str, reason: str = "") -> None:
+        """Forget a connection; its requests go on."""
+        connect.disconnect(self.runtime, connection_id, reason)
+
+    def work(self) -> bool:
+        """Claim the next due request and run it in this thread; False where there was none."""
+        return work.work(self.runtime)
+
+    def run(self, ref: str) -> bool:
+        """Claim one request and run it in this thread; False where it is not to be had now."""
+        return work.run_one(self.runtime, ref)
+
+    def wake(self, change: Change) -> None:
+        """Act on a record of the change feed."""
+        dispatch.wake(self.runtime, change)
+
+    def sweep(self) -> Swept:
+        """Make a round of the sweeper."""
+        return sweep.sweep(self.runtime)
+
+    def cancel(self, ref: str) -> Request | None:
+        """Cancel a request as its operator; gives the record after it."""
+        return requests.cancel_stored(self.runtime, ref)
+
+    def redrive(self, ref: str) -> Request:
+        """Start a failed request again as a new one, `redriven_from` it.
+
+        Raises:
+            NotFound: there is no such request.
+            Conflict: it has not failed.
+        """
+        return requests.redrive(self.runtime, ref)
+
+    def zombies(self) -> int:
+        """Count threads whose call was settled without them."""
+        return sum(one.is_zombie for one in self.runtime.pulse.running)
+
+    def health(self) -> list[Health]:
+        """Ask the store and every plugin how they are."""
+        answers = [answer for _, answer in collect(self.hooks, "streamer_health")]
+        return [self._store_health(), *answers]
+
+    def drain(self, timeout_s: float) -> None:
+        """Let running handlers end; ask them to stop at half time; give back what is left."""
+        self.runtime.draining.set()
+        began = self.clock.monotonic()
+        while (running := self.runtime.pulse.running) and self._within(began, timeout_s):
+            if not self._within(began, timeout_s / 2):
+                for one in running:
+                    one.stop("drain")
+            time.sleep(_DRAIN_STEP_S)
+        for one in self.runtime.pulse.running:
+            one.release()
+
+    def close(self) -> None:
+        """End: plugins first, then the pulse, the transport and the store."""
+        observe(self.hooks, "streamer_on_flush")
+        observe(self.hooks, "streamer_shutdown", app=self)
+        self.runtime.pulse.close()
+        self.transport.close()
+        self.store.close()
+
+    def __enter__(self) -> "Streamer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def freeze(self, path: Path) -> None:
+        """Write what this start resolved, for a later one to begin from."""
+        by_name = {found.name: found for found in self._found}
+        frozen_file.write(
+            path,
+            plugins=[by_name[name] for name in self.plugins],
+            handlers=self._handler_modules(),
+            settings=self.settings,
+        )
+
+    # -- putting it together
+
+    def _within(self, began: float, seconds: float) -> bool:
+        return self.clock.monotonic() - began < seconds
+
+    def _resolved(self) -> list[plugins.Found]:
+        frozen = self.settings.core.frozen
+        if frozen is None:
+            return plugins.discover(self.settings.core.plugins)
+        found, self._modules = frozen_file.read(self.settings.root / frozen, self.settings)
+        return found
+
+    def _handler_modules(self) -> list[str]:
+        if self._modules is not None:
+            return self._modules
+        installed = sorted(entry.value for entry in entry_points(group=HANDLERS_GROUP))
+        return list(dict.fromkeys([*installed, *self.settings.core.handlers]))
+
+    def _specs(self) -> Iterable[HandlerSpec | TopicSpec]:
+        root = str(self.settings.root)
+        if self.settings.core.handlers and root not in sys.path:
+            sys.path.insert(0, root)
+        sources = [_imported(module) for module in self._handler_modules()]
+        for _, brought in collect(self.hooks, "streamer_register_handlers"):
+            sources.extend(brought)
+        return [spec for source in sources for spec in declared(source)]
+
+    def _check_authenticator(self) -> None:
+        if not self.hooks.hook.streamer_authenticate.get_hookimpls():
+            raise ConfigurationError(
+                "no plugin authenticates clients; try: pip install streamer-plugin-jwt, "
+                "or streamer-plugin-local for development"
+            )
+
+    def _opened_store(self) -> Store:
+        name = self.settings.core.store
+        answers = collect(self.hooks, "streamer_open_store", name=name, clock=self.clock)
+        store: Store = _only(answers, "store", name)
+        return store
+
+    def _opened_transport(self) -> Transport:
+        name = self.settings.core.transport
+        answers = collect(self.hooks, "streamer_open_transport", name=name)
+        transport: Transport = _only(answers, "transport", name)
+        return transport
+
+    def _store_health(self) -> Health:
+        began = self.clock.monotonic()
+        detail = ""
+        try:
+            self.store.check()
+        except StoreError as error:
+            detail = type(error).__name__
+        latency_ms = (self.clock.monotonic() - began) * 1000
+        return Health(name="store", ok=not detail, detail=detail, latency_ms=latency_ms)
+
+
+def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str) -> Any:
+    if not answers:
+        raise ConfigurationError(
+            f"[streamer] {kind} = {name!r}: no loaded plugin opens it; "
+            f"try: pip install streamer-plugin-{name}"
+        )
+    if len(answers) > 1:
+        both = " and ".join(repr(plugin) for plugin, _ in answers)
+        raise ConfigurationError(f"plugins {both} both open the {kind} {name!r}; uninstall one")
+    return answers[0][1]
+
+
+def _imported(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"handlers module {module!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""What happens to a message: one verb a file, plain functions over a `Runtime`."""

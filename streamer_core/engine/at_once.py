@@ -1,0 +1,60 @@
+"""Sync requests: run in the thread that received them, answered on the connection they came from.
+
+They are not stored: progress and chunks are sent as they come, and never again. An idempotent one
+is stored as claimed already, so that a repeat is answered from the store and a crash is made good.
+"""
+
+from typing import Any
+
+from streamer_core.engine import work
+from streamer_core.engine.execution import run
+from streamer_core.engine.live import LiveExecution
+from streamer_core.engine.received import Received
+from streamer_core.engine.runtime import Runtime
+from streamer_core.model import encode
+from streamer_core.model.connection import Connection
+from streamer_core.model.handler import HandlerSpec
+from streamer_core.model.ids import request_subject
+from streamer_core.model.message import Message
+from streamer_core.model.request import Request, Status
+from streamer_core.ports import Enqueued
+
+
+def answer(
+    rt: Runtime, connection: Connection, message: Message, spec: HandlerSpec, payload: Any
+) -> Received:
+    """Run the handler now and answer; no frames where the pulse has answered for it already."""
+    execution = LiveExecution(rt, spec, connection, message)
+    rt.pulse.add(execution)
+    try:
+        outcome = run(execution, execution.call(payload))
+    finally:
+        execution.ended = True
+        rt.pulse.remove(execution)
+    if not execution.take():
+        return Received()
+    return Received(frames=execution.answer_to(outcome))
+
+
+def answer_once(rt: Runtime, connection: Connection, enqueued: Enqueued) -> Received:
+    """Run an idempotent request now, or answer a repeat from what is stored."""
+    request = enqueued.request
+    if enqueued.created:
+        work.run_claimed(rt, request)
+        request = rt.store.get(request.ref) or request
+    if not request.status.terminal:
+        # Under way elsewhere, or to be tried again: its end will follow on this connection.
+        life = connection.expires_at
+        rt.store.subscribe(request_subject(request.ref), connection.id, expires_at=life)
+        request = rt.store.get(request.ref) or request
+    if request.status.terminal:
+        return Received(frames=_stored_answer(rt, request))
+    return Received(frames=(encode.acknowledgment(rt.clock.now(), request, "Stored").data,))
+
+
+def _stored_answer(rt: Runtime, request: Request) -> tuple[bytes, ...]:
+    if request.status is Status.COMPLETED:
+        result = (request.outcome or {}).get("result")
+        return (encode.response(rt.clock.now(), request.id, result).data,)
+    ended = rt.store.updates(request.ref, after=request.last_seq - 1, limit=1)
+    return tuple(encode.update(request.id, request.ref, update).data for update in ended)

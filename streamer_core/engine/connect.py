@@ -1,0 +1,100 @@
+"""Letting a connection in, renewing it, and seeing it off."""
+
+from dataclasses import replace
+
+from streamer_core.engine import deliver
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import Forbidden, Refused, StorageFailed, StoreError, Unauthorized
+from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.principal import Principal
+
+
+def connect(rt: Runtime, handshake: Handshake) -> Connection:
+    """Authenticate, ask the gates, store.
+
+    Raises:
+        Refused: with the HTTP status to answer: 401, 403, 429, 503.
+    """
+    try:
+        connection = _admit(rt, handshake)
+        rt.store.put_connection(connection)
+    except Refused as error:
+        rt.measure("connection.refused", tags={"code": error.code})
+        raise
+    except StoreError:
+        rt.log.exception("connection could not be stored")
+        raise StorageFailed("The connection could not be stored") from None
+    rt.tell("streamer_on_connect", connection=connection)
+    rt.measure("connection.opened")
+    return connection
+
+
+def _admit(rt: Runtime, handshake: Handshake) -> Connection:
+    principal = authenticated(rt, handshake)
+    now = rt.clock.now()
+    connection = Connection(
+        id=handshake.connection_id,
+        principal=principal,
+        address=handshake.address,
+        connected_at=now,
+        expires_at=_end(rt, now, principal),
+    )
+    rt.hook.streamer_limit(principal=principal, connection=connection, request=None)
+    rt.hook.streamer_admit(principal=principal, connection=connection, request=None)
+    return connection
+
+
+def authenticated(rt: Runtime, handshake: Handshake) -> Principal:
+    """Ask the authenticators.
+
+    Raises:
+        Unauthorized: none of them knows the client, or its token is over.
+    """
+    principal: Principal | None = rt.hook.streamer_authenticate(handshake=handshake)
+    if principal is None:
+        raise Unauthorized("A valid token is needed")
+    if principal.expires_at is not None and principal.expires_at <= rt.clock.now():
+        raise Unauthorized("The token has expired")
+    return principal
+
+
+def _end(rt: Runtime, connected_at: int, principal: Principal) -> int:
+    life = connected_at + rt.settings.connection_life
+    return life if principal.expires_at is None else min(life, principal.expires_at)
+
+
+def renew(rt: Runtime, connection: Connection, token: str) -> Connection:
+    """Take a new token on a live connection.
+
+    Raises:
+        Unauthorized: the token is not good.
+        Forbidden: it is another user's or tenant's.
+    """
+    principal = authenticated(
+        rt,
+        Handshake(
+            connection_id=connection.id,
+            token=token,
+            address=connection.address,
+            renewing=connection.principal,
+        ),
+    )
+    old = connection.principal
+    if (principal.tenant, principal.user) != (old.tenant, old.user):
+        raise Forbidden("The token is another user's; open a new connection for it")
+    renewed = replace(
+        connection,
+        principal=principal,
+        expires_at=_end(rt, connection.connected_at, principal),
+    )
+    rt.store.put_connection(renewed)
+    return renewed
+
+
+def disconnect(rt: Runtime, connection_id: str, reason: str) -> None:
+    """Forget a connection. Its requests go on: promise 6."""
+    try:
+        deliver.forget(rt, connection_id, reason)
+    except StoreError:
+        # The sweeper forgets it once it has expired.
+        rt.log.warning("connection could not be forgotten", connection_id=connection_id)

@@ -1,0 +1,103 @@
+"""Messages to connections: through the hooks to the transport, and what its verdict means."""
+
+from collections.abc import Iterable, Sequence
+
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import StoreError, TransportError
+from streamer_core.model import encode
+from streamer_core.model.call import Outgoing
+from streamer_core.model.ids import request_subject
+from streamer_core.model.request import Request
+from streamer_core.ports import Delivery
+
+_PAGE = 200
+
+
+def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[str]:
+    """Send one message to many connections; give those that did not take it but are still there.
+
+    A connection that is gone is forgotten.
+    """
+    if not connections:
+        return []
+    verdicts = _send_all(rt, outgoing, connections)
+    busy = []
+    for connection_id, verdict in verdicts.items():
+        if verdict is Delivery.GONE:
+            forget(rt, connection_id, "gone")
+        elif verdict is Delivery.BUSY:
+            busy.append(connection_id)
+        elif verdict is Delivery.TOO_LARGE:
+            rt.log.error(
+                "message too large", type=outgoing.type, ref=outgoing.ref, bytes=len(outgoing.data)
+            )
+    rt.measure("message.sent", len(verdicts) - len(busy), tags={"type": outgoing.type})
+    return busy
+
+
+def _send_all(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> dict[str, Delivery]:
+    # A surrounding plugin sees each connection; without one the transport takes all at once.
+    if len(rt.hook.streamer_deliver.get_hookimpls()) > 1:
+        return {one: _send_one(rt, outgoing, one) for one in connections}
+    try:
+        return dict(rt.transport.send_many(connections, outgoing.data))
+    except TransportError:
+        rt.log.exception("transport failed", type=outgoing.type, ref=outgoing.ref)
+        return dict.fromkeys(connections, Delivery.BUSY)
+
+
+def _send_one(rt: Runtime, outgoing: Outgoing, connection_id: str) -> Delivery:
+    try:
+        verdict: Delivery = rt.hook.streamer_deliver(update=outgoing, connection=connection_id)
+    except Exception:
+        rt.log.exception("delivery failed", type=outgoing.type, connection_id=connection_id)
+        return Delivery.BUSY
+    return verdict
+
+
+def forget(rt: Runtime, connection_id: str, reason: str) -> None:
+    """Forget a connection and its subscriptions, and tell observers once."""
+    connection = rt.store.delete_connection(connection_id)
+    if connection is not None:
+        rt.tell("streamer_on_disconnect", connection=connection, reason=reason)
+        rt.measure("connection.closed", tags={"reason": reason})
+
+
+def send_stored(
+    rt: Runtime, request: Request, connections: Iterable[str], *, after: int
+) -> dict[str, int]:
+    """Send what is stored after a `seq`; give those still behind, and the last `seq` they took.
+
+    A connection that is busy is left alone from there on, so that it gets nothing out of order.
+    """
+    behind: dict[str, int] = {}
+    current = list(connections)
+    while current and (page := rt.store.updates(request.ref, after=after, limit=_PAGE)):
+        for stored in page:
+            busy = send(rt, encode.update(request.id, request.ref, stored), current)
+            behind.update(dict.fromkeys(busy, stored.seq - 1))
+            current = [one for one in current if one not in behind]
+        after = page[-1].seq
+    return behind
+
+
+def send_unsent(rt: Runtime, ref: str) -> bool:
+    """Send what is stored of a request and not known to have been sent; True where nothing is left.
+
+    Promise 1: a crash between storing and sending is made good by the server.
+    """
+    request = rt.store.get(ref)
+    if request is None or request.sent_seq >= request.last_seq:
+        return True
+    subscribers = rt.store.subscribers(request_subject(ref))
+    behind = send_stored(rt, request, subscribers, after=request.sent_seq)
+    mark_sent(rt, ref, min([request.last_seq, *behind.values()]))
+    return not behind
+
+
+def mark_sent(rt: Runtime, ref: str, seq: int) -> None:
+    """Note what was sent; a note that fails costs a repeated send."""
+    try:
+        rt.store.mark_sent(ref, seq)
+    except StoreError:
+        rt.log.warning("sent mark lost", ref=ref, seq=seq, exc_info=True)

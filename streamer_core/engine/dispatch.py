@@ -1,0 +1,18 @@
+"""The change feed's records: wake whoever has to do something about one."""
+
+from streamer_core.engine import deliver
+from streamer_core.engine.runtime import Runtime
+from streamer_core.ports import Change, ChangeKind
+
+
+def wake(rt: Runtime, change: Change) -> None:
+    """Dispatch what is due, schedule what will be, send the end of what somebody else ended.
+
+    A record may come twice or late: the claim decides who runs a request.
+    """
+    if change.kind is ChangeKind.ENDED:
+        deliver.send_unsent(rt, change.ref)
+    elif change.due_at <= rt.clock.now():
+        rt.hook.streamer_dispatch(change=change)
+    else:
+        rt.hook.streamer_schedule(change=change)

@@ -1,0 +1,105 @@
+"""The framework's own actions, `streamer.…`."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from streamer_core.engine import connect, requests, resume
+from streamer_core.engine.received import Received
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import Invalid, Refused, UnsupportedVersion
+from streamer_core.model import encode
+from streamer_core.model.call import Outgoing, Resource
+from streamer_core.model.connection import Connection
+from streamer_core.model.message import Message, Mode
+from streamer_core.registry import Registered
+
+Verb = Callable[[Runtime, Connection, Message], Received]
+
+
+def _received(*messages: Outgoing) -> Received:
+    return Received(frames=tuple(message.data for message in messages))
+
+
+def _hello(rt: Runtime, connection: Connection, message: Message) -> Received:
+    asked = message.payload.get("version")
+    if asked != encode.PROTOCOL_VERSION:
+        raise UnsupportedVersion(
+            f"This server speaks version {encode.PROTOCOL_VERSION}",
+            details={"supported": [encode.PROTOCOL_VERSION]},
+        )
+    limits = {
+        "message_bytes": rt.settings.max_message_bytes,
+        "sync_ms": rt.settings.sync_limit,
+        "connection_ms": max(0, connection.expires_at - rt.clock.now()),
+        "delay_ms": rt.settings.max_delay,
+    }
+    server = f"streamer/{version('streamer-core')}"
+    welcome = encode.welcome(rt.clock.now(), message.id, connection.id, limits, server)
+    if "resume" not in message.payload:
+        return _received(welcome)
+    asked_for = resume.wanted(message.payload["resume"], "payload.resume")
+    return _received(welcome, *resume.resume(rt, connection, asked_for))
+
+
+def _ping(rt: Runtime, _connection: Connection, message: Message) -> Received:
+    return _received(encode.pong(rt.clock.now(), message.id))
+
+
+def _authenticate(rt: Runtime, connection: Connection, message: Message) -> Received:
+    token = message.payload.get("token")
+    if not isinstance(token, str) or not token:
+        raise Invalid.field("payload.token", "must be a string")
+    renewed = connect.renew(rt, connection, token)
+    data = {"expires_at": renewed.expires_at}
+    answer = encode.response(rt.clock.now(), message.id, data)
+    return Received(frames=(answer.data,), connection=renewed)
+
+
+def _resume(rt: Runtime, connection: Connection, message: Message) -> Received:
+    asked_for = resume.wanted(message.payload.get("requests"), "payload.requests")
+    return _received(*resume.resume(rt, connection, asked_for))
+
+
+def _actions(rt: Runtime, connection: Connection, message: Message) -> Received:
+    shown = [_shown(rt, one) for one in rt.registry if _may_call(rt, connection, message, one)]
+    return _received(encode.response(rt.clock.now(), message.id, {"actions": shown}))
+
+
+def _may_call(rt: Runtime, connection: Connection, message: Message, one: Registered) -> bool:
+    resource = Resource(kind="action", name=one.spec.action, handler=one.spec, message=message)
+    try:
+        rt.hook.streamer_authorize(principal=connection.principal, verb="call", resource=resource)
+    except Refused:
+        return False
+    return True
+
+
+def _shown(rt: Runtime, one: Registered) -> Mapping[str, Any]:
+    spec = one.spec
+    probe = Message(id="-", action=spec.action)
+    mode = Mode(rt.hook.streamer_route(request=probe, handler=spec))
+    return {
+        "action": spec.action,
+        "description": spec.description,
+        "mode": mode.value,
+        "estimated_ms": spec.estimated_ms,
+        "timeout_ms": spec.policy.timeout_ms,
+        "idempotent": spec.idempotent,
+        "scopes": sorted(spec.scopes),
+        "payload_schema": one.schema,
+    }
+
+
+ACTIONS: Mapping[str, Verb] = {
+    "streamer.hello": _hello,
+    "streamer.ping": _ping,
+    "streamer.authenticate": _authenticate,
+    "streamer.status": requests.status,
+    "streamer.list": requests.list_own,
+    "streamer.cancel": requests.cancel,
+    "streamer.resume": _resume,
+    "streamer.subscribe": requests.subscribe,
+    "streamer.unsubscribe": requests.unsubscribe,
+    "streamer.actions": _actions,
+}

@@ -1,0 +1,104 @@
+"""One thread beside the running handlers: heartbeats, progress, chunks and timeouts.
+
+It looks at every running call at least each `TICK_S`, which bounds how late a timeout is noticed.
+Without a running call it sleeps.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+
+from streamer_core.log import get_logger
+from streamer_core.ports import Clock
+
+TICK_S = 0.05
+
+
+class Running(ABC):
+    """What the pulse looks at."""
+
+    @property
+    @abstractmethod
+    def is_zombie(self) -> bool:
+        """Whether it was settled while its handler still runs."""
+
+    @abstractmethod
+    def tick(self, now: float) -> None:
+        """Do what is due at this monotonic time, in seconds; it may block for a write or a send."""
+
+    @abstractmethod
+    def stop(self, reason: str) -> None:
+        """Ask the handler to stop."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Settle without the handler: its worker goes."""
+
+
+class Pulse:
+    """Looks at the running calls of one process from a thread of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: dict[int, Running] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._asleep = False
+        self._closed = False
+
+    @property
+    def running(self) -> list[Running]:
+        """The calls it looks at, zombies included."""
+        return list(self._running.values())
+
+    def add(self, running: Running) -> None:
+        """Begin to look at a call."""
+        self._running[id(running)] = running
+        if self._thread is None:
+            self._start()
+        elif self._asleep:
+            self._wake.set()
+
+    def remove(self, running: Running) -> None:
+        """Look at it no more."""
+        self._running.pop(id(running), None)
+
+    def soon(self) -> None:
+        """Look now, not at the next tick."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(
+                    target=self._beat, name="streamer-pulse", daemon=True
+                )
+                self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._closed:
+            self._wait()
+            self._wake.clear()
+            now = self._clock.monotonic()
+            for running in list(self._running.values()):
+                try:
+                    running.tick(now)
+                except Exception:  # noqa: BLE001 - one call's trouble may not stop the others' beat
+                    get_logger().exception("the pulse of a call failed")
+
+    def _wait(self) -> None:
+        if self._running:
+            self._wake.wait(TICK_S)
+            return
+        self._asleep = True
+        # `add` stores the call before it looks at `_asleep`; so one of the two sees the other.
+        if not self._running and not self._closed:
+            self._wake.wait()
+        self._asleep = False

@@ -1,0 +1,287 @@
+"""What a running stored request reports: progress, chunks, checkpoints; stored, then sent.
+
+```
+handler thread   progress(): note it          emit(): buffer it       checkpoint(), full buffer, end
+                      │                             │                            │
+pulse thread          └── each 200 ms: send ────────┴── each 50 ms: flush        └── flush here
+                          each second: keep             append → send
+```
+"""
+
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from streamer_core.context import KEEP
+from streamer_core.engine import deliver
+from streamer_core.engine.execution import Execution
+from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.snapshots import next_snapshot, plain
+from streamer_core.errors import LostLease, TooLarge
+from streamer_core.model import encode
+from streamer_core.model.handler import HandlerSpec
+from streamer_core.model.ids import request_subject
+from streamer_core.model.request import Request, Snapshot
+from streamer_core.model.update import Kind, NewUpdate
+from streamer_core.ports import Held, Store
+
+_ENVELOPE_BYTES = 512  # what a message adds around a chunk or a result: names, ids, numbers
+_SENT_MARK_S = 2.0
+
+
+class StoredExecution(Execution):
+    """A claimed request while its handler runs.
+
+    Two locks: `_lock` guards what the handler's thread and the pulse both touch, and is held for
+    an instant; `_io` is held over a write and its sends, so that updates leave in order.
+    """
+
+    def __init__(self, rt: Runtime, handler: HandlerSpec, request: Request) -> None:
+        super().__init__(rt, handler, request.principal, request.policy.timeout_ms)
+        self.request = request
+        self.attempt = request.attempt
+        self._io = threading.RLock()
+        self._chunks: list[NewUpdate] = []
+        self._last_seq = request.last_seq
+        self._subscribers: list[str] = []
+        self._subscribers_version = -1
+        self._behind: dict[str, int] = {}
+        self._snapshot = self._restored_snapshot()
+        self._unsent: Snapshot | None = None
+        self._unkept: Snapshot | None = None
+        now = rt.clock.monotonic()
+        self._progress_due = now
+        self._keep_due = now
+        self._flush_due = now
+        self._heartbeat_due = now + rt.settings.heartbeat / 1000
+        self._mark_due = now + _SENT_MARK_S
+        self._marked = request.sent_seq
+
+    def _restored_snapshot(self) -> Snapshot:
+        kept = self.request.progress
+        if kept is not None and kept.attempt == self.attempt:
+            return kept  # a continuation goes on where its attempt was
+        return Snapshot(percentage=0, attempt=self.attempt, n=0)
+
+    # -- the handler's side
+
+    def progress(self, percentage: float, message: str, metadata: Mapping[str, Any] | None) -> None:
+        """Take a snapshot; never blocks."""
+        with self._lock:
+            skipped = self._unsent is not None
+            self._snapshot = self._unsent = self._unkept = next_snapshot(
+                self._snapshot,
+                percentage,
+                message,
+                metadata,
+                after=self._last_seq + len(self._chunks),
+                at=self.rt.clock.now(),
+            )
+        if skipped:
+            self.rt.measure("progress.coalesced")
+        if self.rt.clock.monotonic() >= self._progress_due:
+            self.rt.pulse.soon()
+
+    def emit(self, data: Any) -> None:
+        """Take a chunk; a full buffer is flushed here."""
+        value = plain(data, "chunk")
+        if len(encode.encode(value)) + _ENVELOPE_BYTES > self.rt.settings.max_message_bytes:
+            raise TooLarge("A piece of the output is larger than a message may be")
+        chunk = NewUpdate(
+            kind=Kind.CHUNK, attempt=self.attempt, body={"data": value}, at=self.rt.clock.now()
+        )
+        with self._lock:
+            self._chunks.append(chunk)
+            full = len(self._chunks) >= self.rt.settings.chunk_buffer
+        if full:
+            self.flush()
+        elif self.rt.clock.monotonic() >= self._flush_due:
+            self.rt.pulse.soon()
+
+    def checkpoint(self, state: Any) -> None:
+        """Keep the state and all chunks before it."""
+        self.flush(checkpoint=plain(state, "checkpoint"))
+
+    # -- writing and sending
+
+    def flush(self, checkpoint: Any = KEEP) -> None:
+        """Store the buffered chunks, and the checkpoint behind them; then send them."""
+        with self._io:
+            chunks, snapshot = self._buffered()
+            if self.settled or not (chunks or checkpoint is not KEEP):
+                return
+            state = Store.unchanged if checkpoint is KEEP else checkpoint
+            try:
+                held = self.rt.store.append(
+                    self.request.ref,
+                    chunks,
+                    fence=self.request.fence,
+                    progress=snapshot,
+                    checkpoint=state,
+                )
+            except LostLease:
+                self._lose()
+                raise
+            self._drop(chunks, snapshot)
+            self._learn(held)
+            self._flush_due = self.rt.clock.monotonic() + self.rt.settings.chunk_interval / 1000
+            self.send_updates(chunks, held.last_seq)
+
+    def writing(self) -> AbstractContextManager[Any]:
+        """Keep all other writes and sends of this request waiting."""
+        return self._io
+
+    def restart(self) -> None:
+        """Tell clients to forget what the last attempt put out after its checkpoint."""
+        with self._io:
+            body = {"keep_through_seq": self.request.checkpoint_seq}
+            update = NewUpdate(
+                kind=Kind.RESTART, attempt=self.attempt, body=body, at=self.rt.clock.now()
+            )
+            held = self.rt.store.append(self.request.ref, [update], fence=self.request.fence)
+            self._learn(held)
+            self.send_updates([update], held.last_seq)
+
+    def send_updates(self, updates: list[NewUpdate], last_seq: int) -> None:
+        """Send what was just stored; who is busy catches up from the store later."""
+        stored = encode.numbered(updates, last_seq)
+        if stored:
+            self.rt.tell("streamer_on_update", request=self.request, updates=stored)
+        for update in stored:
+            ready = [one for one in self._subscribers if one not in self._behind]
+            message = encode.update(self.request.id, self.request.ref, update)
+            busy = deliver.send(self.rt, message, ready)
+            self._behind.update(dict.fromkeys(busy, update.seq - 1))
+
+    def send_progress(self, snapshot: Snapshot) -> None:
+        """Send a snapshot to whoever takes it; it is not sent again."""
+        message = encode.progress(self.rt.clock.now(), self.request.id, self.request.ref, snapshot)
+        deliver.send(self.rt, message, [o for o in self._subscribers if o not in self._behind])
+
+    def take_chunks(self) -> tuple[list[NewUpdate], Snapshot | None]:
+        """Give what is buffered to whoever writes the request's end."""
+        with self._lock:
+            chunks, self._chunks = self._chunks, []
+            return chunks, (self._snapshot if self._snapshot.n else None)
+
+    def unsent(self) -> Snapshot | None:
+        """Take the newest snapshot, where it was not sent yet."""
+        with self._lock:
+            snapshot, self._unsent = self._unsent, None
+            return snapshot
+
+    def _buffered(self) -> tuple[list[NewUpdate], Snapshot | None]:
+        with self._lock:
+            return list(self._chunks), self._unkept
+
+    def _drop(self, chunks: list[NewUpdate], snapshot: Snapshot | None) -> None:
+        with self._lock:
+            del self._chunks[: len(chunks)]
+            self._last_seq += len(chunks)
+            if self._unkept is snapshot:
+                self._unkept = None
+
+    def _learn(self, held: Held) -> None:
+        with self._lock:
+            self._last_seq = held.last_seq
+        if held.cancel_requested:
+            self.stop("cancel")
+        if held.subscribers_version != self._subscribers_version:
+            self._subscribers = list(self.rt.store.subscribers(request_subject(self.request.ref)))
+            self._subscribers_version = held.subscribers_version
+
+    def learn_subscribers(self) -> None:
+        """Read who follows the request, before the first message."""
+        with self._io:
+            self._subscribers = list(self.rt.store.subscribers(request_subject(self.request.ref)))
+            self._subscribers_version = self.request.subscribers_version
+
+    def learn(self, held: Held) -> None:
+        """Take in what a write told, whoever made it."""
+        with self._io:
+            self._learn(held)
+
+    def _lose(self) -> None:
+        self.take()
+        self.stop("lost")
+
+    # -- the pulse's side
+
+    def tick(self, now: float) -> None:
+        """Do what is due: timeout, chunks, progress, heartbeat, those who fell behind."""
+        if self.settled:
+            return
+        if self.overdue(now):
+            self.on_overdue()
+            return
+        try:
+            with self._io:
+                if not self.settled:
+                    self._report(now)
+        except LostLease:
+            self._lose()
+
+    def on_overdue(self) -> None:
+        """Settle without the handler; set by whoever runs it."""
+
+    def _report(self, now: float) -> None:
+        if self._chunks and now >= self._flush_due:
+            self.flush()
+        if self._unsent is not None and now >= self._progress_due:
+            self._send_newest(now)
+        keep = self._unkept is not None and now >= self._keep_due
+        if keep or now >= self._heartbeat_due:
+            self._beat(now)
+        if self._behind:
+            self.catch_up()
+        if now >= self._mark_due and self._last_seq > self._marked:
+            self.mark_sent(now)
+
+    def _send_newest(self, now: float) -> None:
+        snapshot = self.unsent()
+        if snapshot is not None:
+            self.send_progress(snapshot)
+            self._progress_due = now + self.rt.settings.progress_interval / 1000
+
+    def _beat(self, now: float) -> None:
+        with self._lock:
+            snapshot = self._unkept
+        lease_until = self.rt.clock.now() + self.rt.settings.lease
+        held = self.rt.store.heartbeat(
+            self.request.ref,
+            fence=self.request.fence,
+            lease_until=lease_until,
+            progress=snapshot,
+        )
+        self._drop([], snapshot)
+        self._learn(held)
+        self._heartbeat_due = now + self.rt.settings.heartbeat / 1000
+        self._keep_due = now + self.rt.settings.progress_keep / 1000
+
+    def catch_up(self) -> None:
+        """Send those who were busy what they lack, from the store."""
+        for connection_id, seq in list(self._behind.items()):
+            still = deliver.send_stored(self.rt, self.request, [connection_id], after=seq)
+            del self._behind[connection_id]
+            self._behind.update(still)
+
+    def mark_sent(self, now: float) -> None:
+        """Note how far everybody has been sent to."""
+        self._mark_due = now + _SENT_MARK_S
+        self._marked = min([self._last_seq, *self._behind.values()])
+        deliver.mark_sent(self.rt, self.request.ref, self._marked)
+
+    @property
+    def behind(self) -> bool:
+        """Whether some connection has not taken all there is."""
+        return bool(self._behind)
+
+    def newest(self, **changes: Any) -> Snapshot:
+        """Give the next snapshot with these changes, as the engine's own reports need it."""
+        with self._lock:
+            self._snapshot = replace(
+                self._snapshot, n=self._snapshot.n + 1, at=self.rt.clock.now(), **changes
+            )
+            return self._snapshot

@@ -1,0 +1,187 @@
+"""Asking about stored requests: status, list, cancel, subscribe."""
+
+from typing import Any
+
+from streamer_core.engine import deliver, settle, topics, visible
+from streamer_core.engine.received import Received
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import Conflict, Invalid, NotFound
+from streamer_core.model import encode
+from streamer_core.model.call import Outgoing
+from streamer_core.model.connection import Connection
+from streamer_core.model.ids import ref_of, request_subject, topic_subject
+from streamer_core.model.message import Message
+from streamer_core.model.request import Request, Status
+from streamer_core.ports import Query
+
+_MOST_LISTED = 100
+_USUALLY_LISTED = 20
+_REDRIVE_ID_CHARS = 100
+_TOPIC_CHARS = 256
+_STATUSES = {status.wire: status for status in Status}
+
+
+def status(rt: Runtime, connection: Connection, message: Message) -> Received:
+    """Show one request."""
+    ref = visible.ref_in(connection.principal, message)
+    request = visible.find(rt, connection.principal, ref, "status")
+    return _answer(rt, message, visible.view(request))
+
+
+def list_own(rt: Runtime, connection: Connection, message: Message) -> Received:
+    """List the asker's own requests, newest first."""
+    principal, payload = connection.principal, message.payload
+    query = Query(
+        tenant=principal.tenant,
+        user=principal.user,
+        statuses=_statuses(payload.get("status")),
+        action=_text(payload, "action"),
+        since=_number(payload, "since", None, 0, 2**53),
+    )
+    limit = _number(payload, "limit", _USUALLY_LISTED, 1, _MOST_LISTED)
+    try:
+        page = rt.store.query(query, limit=limit or 1, cursor=_text(payload, "cursor"))
+    except ValueError:
+        raise Invalid.field("payload.cursor", "is not a cursor of this list") from None
+    data = {"requests": [visible.view(one) for one in page.items], "cursor": page.cursor}
+    return _answer(rt, message, data)
+
+
+def cancel(rt: Runtime, connection: Connection, message: Message) -> Received:
+    """Cancel: a waiting request ends now, a running one is asked to; its end follows."""
+    ref = visible.ref_in(connection.principal, message)
+    visible.find(rt, connection.principal, ref, "cancel")
+    rt.store.subscribe(request_subject(ref), connection.id, expires_at=connection.expires_at)
+    request = cancel_stored(rt, ref)
+    if request is None:
+        raise NotFound("There is no such request")
+    return _answer(rt, message, visible.view(request))
+
+
+def cancel_stored(rt: Runtime, ref: str) -> Request | None:
+    """Cancel a request for whoever may, and tell its followers where that ended it."""
+    before = rt.store.get(ref)
+    now = rt.clock.now()
+    terminal = settle.cancelled_update(before.attempt if before else 0, now)
+    request = rt.store.cancel(ref, terminal, expires_at=now + rt.settings.keep)
+    if request and before and request.status is Status.CANCELLED and not before.status.terminal:
+        rt.tell(
+            "streamer_on_transition",
+            request=request,
+            before=before.status,
+            after=Status.CANCELLED,
+        )
+        deliver.send_unsent(rt, ref)
+    return request
+
+
+def redrive(rt: Runtime, ref: str) -> Request:
+    """Store a failed request again as a new one, due now, `redriven_from` the old.
+
+    Raises:
+        NotFound: there is no such request.
+        Conflict: it has not failed.
+    """
+    old = rt.store.get(ref)
+    if old is None:
+        raise NotFound("There is no such request")
+    if old.status is not Status.FAILED:
+        raise Conflict(f"request {ref} is {old.status.wire}; only a failed one is redriven")
+    now = rt.clock.now()
+    # A second redrive of the same dead letter finds the first, by the same id.
+    new_id = f"{old.id[:_REDRIVE_ID_CHARS]}.redrive-{ref[:8]}"
+    request = Request(
+        ref=ref_of(old.tenant, old.user, new_id),
+        id=new_id,
+        action=old.action,
+        tenant=old.tenant,
+        user=old.user,
+        scopes=old.scopes,
+        payload=old.payload,
+        metadata=old.metadata,
+        digest=old.digest,
+        priority=old.priority,
+        policy=old.policy,
+        slots=old.slots,
+        created_at=now,
+        due_at=now,
+        redriven_from=ref,
+    )
+    enqueued = rt.store.enqueue(request)
+    if enqueued.created:
+        rt.tell("streamer_on_transition", request=request, before=None, after=Status.PENDING)
+    return enqueued.request
+
+
+def subscribe(rt: Runtime, connection: Connection, message: Message) -> Received:
+    """Follow a request, which gives its present state at once, or a topic."""
+    if "topic" in message.payload:
+        topic = _topic(message)
+        topics.check_may_join(rt, connection.principal, topic)
+        subject = topic_subject(connection.principal.tenant, topic)
+        rt.store.subscribe(subject, connection.id, expires_at=connection.expires_at)
+        return _answer(rt, message, {"topic": topic})
+    ref = visible.ref_in(connection.principal, message)
+    visible.find(rt, connection.principal, ref, "subscribe")
+    rt.store.subscribe(request_subject(ref), connection.id, expires_at=connection.expires_at)
+    request = visible.find(rt, connection.principal, ref, "subscribe")
+    return _answer(rt, message, visible.view(request), *_present(rt, request))
+
+
+def _present(rt: Runtime, request: Request) -> list[Outgoing]:
+    if request.status.terminal:
+        ended = rt.store.updates(request.ref, after=request.last_seq - 1, limit=1)
+        return [encode.update(request.id, request.ref, update) for update in ended]
+    if request.progress is None:
+        return []
+    return [encode.progress(rt.clock.now(), request.id, request.ref, request.progress)]
+
+
+def unsubscribe(rt: Runtime, connection: Connection, message: Message) -> Received:
+    """Follow no more."""
+    if "topic" in message.payload:
+        topic = _topic(message)
+        rt.store.unsubscribe(topic_subject(connection.principal.tenant, topic), connection.id)
+        return _answer(rt, message, {"topic": topic})
+    ref = visible.ref_in(connection.principal, message)
+    rt.store.unsubscribe(request_subject(ref), connection.id)
+    return _answer(rt, message, {"ref": ref})
+
+
+def _answer(rt: Runtime, message: Message, data: Any, *more: Outgoing) -> Received:
+    first = encode.response(rt.clock.now(), message.id, data)
+    return Received(frames=(first.data, *(one.data for one in more)))
+
+
+def _topic(message: Message) -> str:
+    topic = message.payload["topic"]
+    if not isinstance(topic, str) or not 0 < len(topic) <= _TOPIC_CHARS:
+        raise Invalid.field("payload.topic", f"must be 1 to {_TOPIC_CHARS} characters")
+    return topic
+
+
+def _statuses(value: Any) -> frozenset[Status] | None:
+    if value is None:
+        return None
+    names = value if isinstance(value, list) else [value]
+    try:
+        return frozenset(_STATUSES[name] for name in names)
+    except (KeyError, TypeError):
+        known = ", ".join(_STATUSES)
+        raise Invalid.field("payload.status", f"must be one or a list of {known}") from None
+
+
+def _text(payload: Any, name: str) -> str | None:
+    value = payload.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Invalid.field(f"payload.{name}", "must be a string")
+    return value
+
+
+def _number(payload: Any, name: str, default: int | None, least: int, most: int) -> int | None:
+    value = payload.get(name, default)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise Invalid.field(f"payload.{name}", f"must be a whole number from {least} to {most}")
+    return value

@@ -1,0 +1,66 @@
+"""The parts that every verb of the engine works with."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+
+from streamer_core.engine.pulse import Pulse
+from streamer_core.hooks import observe
+from streamer_core.log import get_logger
+from streamer_core.model.call import Metric
+from streamer_core.ports import Clock, Store, Transport
+from streamer_core.registry import Registry
+from streamer_core.settings import CoreSettings
+
+
+@dataclass(kw_only=True)
+class Runtime:
+    """One process's engine.
+
+    Args:
+        settings: the `[streamer]` section.
+        store, transport, clock: the ports.
+        hooks: the plugins, in order.
+        registry: handlers and topics.
+        worker: this process's name in claims.
+        pulse: what happens beside running handlers.
+    """
+
+    settings: CoreSettings
+    store: Store
+    transport: Transport
+    clock: Clock
+    hooks: pluggy.PluginManager
+    registry: Registry
+    worker: str
+    pulse: Pulse
+    draining: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def hook(self) -> Any:
+        """The hooks to call."""
+        return self.hooks.hook
+
+    @property
+    def log(self) -> Any:
+        """A logger."""
+        return get_logger()
+
+    def tell(self, hook: str, **arguments: Any) -> None:
+        """Tell observers."""
+        observe(self.hooks, hook, **arguments)
+
+    def measure(
+        self,
+        name: str,
+        value: float = 1,
+        unit: str = "count",
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give a measurement to whoever takes them."""
+        if self.hook.streamer_on_metric.get_hookimpls():
+            metric = Metric(name=name, value=value, unit=unit, tags=tags or {})
+            self.tell("streamer_on_metric", metric=metric)

@@ -1,0 +1,51 @@
+"""What a handler reports, made fit to be stored and sent."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from streamer_core.errors import Unserializable
+from streamer_core.model import encode
+from streamer_core.model.request import Snapshot
+
+
+def next_snapshot(
+    last: Snapshot,
+    percentage: float,
+    message: str,
+    metadata: Mapping[str, Any] | None,
+    *,
+    after: int,
+    at: int,
+) -> Snapshot:
+    """Give the snapshot that follows the last one of the same attempt.
+
+    Raises:
+        ValueError: `percentage` is not a number.
+        Unserializable: JSON cannot hold `metadata`.
+    """
+    number = isinstance(percentage, int | float) and not isinstance(percentage, bool)
+    if not number or math.isnan(percentage):
+        raise ValueError(f"progress takes a number from 0 to 100, not {percentage!r}")
+    return replace(
+        last,
+        percentage=max(last.percentage, min(100, max(0, percentage))),
+        message=str(message),
+        metadata=None if metadata is None else plain(dict(metadata), "progress metadata"),
+        n=last.n + 1,
+        after=after,
+        at=at,
+    )
+
+
+def plain(value: Any, what: str) -> Any:
+    """Give a handler's value as plain JSON of its own.
+
+    Raises:
+        Unserializable: JSON cannot hold it.
+    """
+    try:
+        return encode.plain(value)
+    except ValueError as error:
+        raise Unserializable(f"{what}: {error}") from None

@@ -1,0 +1,165 @@
+"""A handler's action: through the gates, then run at once or stored for a worker."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from streamer_core.engine import at_once
+from streamer_core.engine.received import Received
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import (
+    Duplicate,
+    Invalid,
+    ItemTooLarge,
+    LimitReached,
+    QuotaExceeded,
+    TooLarge,
+)
+from streamer_core.model import encode
+from streamer_core.model.call import Outgoing, Resource
+from streamer_core.model.codec import canonical
+from streamer_core.model.connection import Connection
+from streamer_core.model.counter import Count
+from streamer_core.model.handler import HandlerSpec
+from streamer_core.model.ids import ref_of
+from streamer_core.model.message import Message, Mode, Priority
+from streamer_core.model.policy import Slot
+from streamer_core.model.principal import Principal
+from streamer_core.model.request import Request
+from streamer_core.ports import Enqueued
+from streamer_core.registry import Registered
+
+
+def submit(
+    rt: Runtime, connection: Connection, message: Message, registered: Registered
+) -> Received:
+    """Take a request.
+
+    Raises:
+        Refused: a gate says no, the payload does not fit, or the store has no room for it.
+    """
+    spec, principal = registered.spec, connection.principal
+    hook = rt.hook
+    resource = Resource(kind="action", name=spec.action, handler=spec, message=message)
+    hook.streamer_authorize(principal=principal, verb="call", resource=resource)
+    if message.options.priority is Priority.HIGH:
+        hook.streamer_authorize(principal=principal, verb="priority", resource=resource)
+    hook.streamer_limit(principal=principal, connection=connection, request=message)
+    payload = registered.validate(message.payload)
+    counts = _settled_with(
+        hook.streamer_admit(principal=principal, connection=connection, request=message)
+    )
+    mode = _mode(rt, message, spec)
+    rt.tell("streamer_on_request", request=message, handler=spec, mode=mode)
+    if mode is Mode.SYNC and not spec.idempotent:
+        return at_once.answer(rt, connection, message, registered.spec, payload)
+    request = _record(rt, connection, message, spec, payload, counts)
+    if mode is Mode.SYNC:
+        return at_once.answer_once(rt, connection, _enqueue_claimed(rt, request, counts))
+    enqueued = _stored(rt, request, counts)
+    return Received(frames=_frames(acknowledged(rt, enqueued)))
+
+
+def _settled_with(answers: Sequence[Sequence[Count] | None]) -> list[Count]:
+    return [count for counts in answers if counts for count in counts]
+
+
+def _mode(rt: Runtime, message: Message, spec: HandlerSpec) -> Mode:
+    mode = Mode(rt.hook.streamer_route(request=message, handler=spec))
+    if mode is Mode.SYNC and spec.estimated_ms > rt.settings.sync_limit:
+        raise Invalid.field(
+            "options.mode", f"{spec.action} takes too long to be answered at once; ask for async"
+        )
+    if mode is Mode.SYNC and message.options.delay_ms:
+        raise Invalid.field("options.delay_ms", "a request answered at once cannot wait")
+    return mode
+
+
+def _record(  # noqa: PLR0917 - all of them make the record
+    rt: Runtime,
+    connection: Connection,
+    message: Message,
+    spec: HandlerSpec,
+    payload: Any,
+    counts: Sequence[Count],
+) -> Request:
+    principal, now = connection.principal, rt.clock.now()
+    return Request(
+        ref=ref_of(principal.tenant, principal.user, message.id),
+        id=message.id,
+        action=spec.action,
+        tenant=principal.tenant,
+        user=principal.user,
+        scopes=principal.scopes,
+        payload=message.payload,
+        metadata=message.metadata,
+        digest=digest_of(spec.action, message.payload),
+        priority=message.options.priority,
+        connection_id=connection.id,
+        policy=spec.policy,
+        slots=slots_of(spec, payload, principal),
+        settle=tuple(count for count in counts if count.amount < 0),
+        created_at=now,
+        due_at=now + message.options.delay_ms,
+    )
+
+
+def digest_of(action: str, payload: Any) -> str:
+    """Hash what must be the same for a repeat to be the same request."""
+    return hashlib.sha256(canonical([action, payload]).encode()).hexdigest()
+
+
+def slots_of(spec: HandlerSpec, payload: Any, principal: Principal) -> tuple[Slot, ...]:
+    """Name the room that a request of this handler needs while it runs."""
+    if spec.concurrency is None:
+        return ()
+    key = spec.concurrency.key
+    share = f"/{key(payload, principal)}" if key else ""
+    return (Slot(key=f"handler/{spec.action}{share}", at_most=spec.concurrency.at_most),)
+
+
+def _stored(rt: Runtime, request: Request, counts: Sequence[Count], **claimed: Any) -> Enqueued:
+    taken = [count for count in counts if count.amount >= 0]
+    try:
+        enqueued = rt.store.enqueue(request, counts=taken, **claimed)
+    except LimitReached as error:
+        raise QuotaExceeded(
+            "There is no room for another request now",
+            details={"quota": error.key, "level": error.level},
+            retry_after_ms=error.retry_after_ms,
+        ) from None
+    except ItemTooLarge:
+        raise TooLarge("The request is larger than can be stored") from None
+    if enqueued.created:
+        after = enqueued.request.status
+        rt.tell("streamer_on_transition", request=enqueued.request, before=None, after=after)
+        rt.measure("request.accepted", tags={"action": request.action})
+    elif enqueued.request.digest != request.digest:
+        raise Duplicate("The id names a request with another action or payload")
+    return enqueued
+
+
+def _enqueue_claimed(rt: Runtime, request: Request, counts: Sequence[Count]) -> Enqueued:
+    timeout = min(request.policy.timeout_ms, rt.settings.sync_limit)
+    # No subscription: the answer goes to the connection as a response.
+    claimed = replace(
+        request, connection_id=None, policy=replace(request.policy, timeout_ms=timeout)
+    )
+    lease_until = rt.clock.now() + rt.settings.lease
+    return _stored(rt, claimed, counts, worker=rt.worker, lease_until=lease_until)
+
+
+def acknowledged(rt: Runtime, enqueued: Enqueued) -> list[Outgoing]:
+    """Say that it is stored; for a repeat where it stands, and its end where it has one."""
+    request = enqueued.request
+    text = "Stored" if enqueued.created else "Known already"
+    messages = [encode.acknowledgment(rt.clock.now(), request, text)]
+    if request.status.terminal:
+        last = rt.store.updates(request.ref, after=request.last_seq - 1, limit=1)
+        messages += [encode.update(request.id, request.ref, update) for update in last]
+    return messages
+
+
+def _frames(messages: Sequence[Outgoing]) -> tuple[bytes, ...]:
+    return tuple(message.data for message in messages)

@@ -1,0 +1,175 @@
+"""The sweeper: each minute it finds what everybody else has missed.
+
+It makes good what a crash left: requests that are due and nobody was woken for, leases that lapsed,
+cancelled work that did not stop, updates stored and not sent, connections that are over, and what
+has expired. Several may run at once: every step is a conditional write.
+"""
+
+from dataclasses import dataclass, fields
+
+from streamer_core.engine import deliver, settle
+from streamer_core.engine.dispatch import wake
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import Conflict, LostLease
+from streamer_core.model.policy import Again, Verdict
+from streamer_core.model.request import Failure, Request, Status
+
+_PAGE = 100
+_MOST_PAGES = 100
+LOOK_AHEAD_MS = 60_000
+
+
+@dataclass(kw_only=True)
+class Swept:
+    """How many of each kind a round dealt with."""
+
+    lapsed: int = 0
+    cancelled: int = 0
+    woken: int = 0
+    unsent: int = 0
+    connections: int = 0
+    purged: int = 0
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, field.name) for field in fields(self))
+
+
+def sweep(rt: Runtime) -> Swept:
+    """Make one round.
+
+    Raises:
+        StoreError: the store failed; what was done stays done.
+    """
+    return Swept(
+        lapsed=_lapsed(rt),
+        cancelled=_cancelling(rt),
+        woken=_due(rt),
+        unsent=_unsent(rt),
+        connections=_connections(rt),
+        purged=_purge(rt),
+    )
+
+
+def _lapsed(rt: Runtime) -> int:
+    """Take requests from workers that were not heard of: an attempt is spent."""
+    done = 0
+    for _ in range(_MOST_PAGES):
+        page = rt.store.lapsed(_PAGE)
+        done += sum(_recover(rt, request) for request in page)
+        if len(page) < _PAGE:
+            break
+    return done
+
+
+def _recover(rt: Runtime, request: Request) -> bool:
+    now = rt.clock.now()
+    failure = Failure(
+        attempt=request.attempt,
+        code="PROCESSING_FAILED",
+        message="The request failed",
+        kind="WorkerLost",
+        trace=f"the lease of worker {request.worker} lapsed at {request.lease_until}",
+        at=now,
+        worker=request.worker or "",
+    )
+    try:
+        if request.cancel_requested_at is not None:
+            return _end_cancelled(rt, request, lapsed=True)
+        verdict: Verdict = rt.hook.streamer_retry(request=request, failure=failure)
+        if isinstance(verdict, Again):
+            return _retry(rt, request, failure, verdict.delay_ms)
+        return _end_failed(rt, request, failure)
+    except (LostLease, Conflict):
+        return False  # its worker, or another sweeper, was faster
+
+
+def _retry(rt: Runtime, request: Request, failure: Failure, delay_ms: int) -> bool:
+    rt.store.requeue(
+        request.ref,
+        fence=request.fence,
+        due_at=rt.clock.now() + delay_ms,
+        spend=True,
+        failure=failure,
+        lapsed=True,
+    )
+    _moved(rt, request, Status.RETRYING)
+    return True
+
+
+def _end_failed(rt: Runtime, request: Request, failure: Failure) -> bool:
+    now = rt.clock.now()
+    rt.store.finish(
+        request.ref,
+        Status.FAILED,
+        [settle.failed_update(failure, now)],
+        fence=request.fence,
+        expires_at=now + rt.settings.keep,
+        failure=failure,
+        lapsed=True,
+    )
+    _moved(rt, request, Status.FAILED)
+    rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+    deliver.send_unsent(rt, request.ref)
+    return True
+
+
+def _cancelling(rt: Runtime) -> int:
+    """End what was asked to stop and did not within its grace; its worker's fence is old then."""
+    before = rt.clock.now() - rt.settings.cancel_grace
+    done = 0
+    for request in rt.store.cancelling(before, _PAGE):
+        try:
+            done += _end_cancelled(rt, request, lapsed=False)
+        except LostLease:
+            continue
+    return done
+
+
+def _end_cancelled(rt: Runtime, request: Request, *, lapsed: bool) -> bool:
+    now = rt.clock.now()
+    rt.store.finish(
+        request.ref,
+        Status.CANCELLED,
+        [settle.cancelled_update(request.attempt, now)],
+        fence=request.fence,
+        expires_at=now + rt.settings.keep,
+        lapsed=lapsed,
+    )
+    _moved(rt, request, Status.CANCELLED)
+    deliver.send_unsent(rt, request.ref)
+    return True
+
+
+def _due(rt: Runtime) -> int:
+    """Wake workers for what is due, and arm timers for what soon will be."""
+    due = rt.store.due(rt.clock.now() + LOOK_AHEAD_MS, _PAGE)
+    for change in due:
+        wake(rt, change)
+    return len(due)
+
+
+def _unsent(rt: Runtime) -> int:
+    before = rt.clock.now() - rt.settings.unsent_after
+    return sum(deliver.send_unsent(rt, one.ref) for one in rt.store.unsent(before, _PAGE))
+
+
+def _connections(rt: Runtime) -> int:
+    expired = rt.store.expired_connections(_PAGE)
+    for connection_id in expired:
+        deliver.forget(rt, connection_id, "expired")
+    return len(expired)
+
+
+def _purge(rt: Runtime) -> int:
+    done = 0
+    for _ in range(_MOST_PAGES):
+        purged = rt.store.purge()
+        done += purged
+        if not purged:
+            break
+    return done
+
+
+def _moved(rt: Runtime, request: Request, after: Status) -> None:
+    rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
+    rt.measure("request.swept", tags={"action": request.action, "outcome": after.value.lower()})

@@ -1,0 +1,74 @@
+"""Who may see a request: its owner, an admin of its tenant, and nobody else."""
+
+from typing import Any
+
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import Invalid, NotFound
+from streamer_core.model.call import Resource
+from streamer_core.model.ids import ref_of
+from streamer_core.model.message import Message
+from streamer_core.model.principal import Principal
+from streamer_core.model.request import Request
+
+
+def find(rt: Runtime, principal: Principal, ref: str, verb: str) -> Request:
+    """Give a request that the principal may see.
+
+    Raises:
+        NotFound: there is none, or it is another's; the asker cannot tell which.
+        Refused: a gate says no to the verb.
+    """
+    request = rt.store.get(ref)
+    if request is None or not request.owned_by(principal):
+        raise NotFound("There is no such request")
+    registered = rt.registry.get(request.action)
+    resource = Resource(
+        kind="request",
+        name=ref,
+        handler=registered.spec if registered else None,
+        request=request,
+    )
+    rt.hook.streamer_authorize(principal=principal, verb=verb, resource=resource)
+    return request
+
+
+def ref_in(principal: Principal, message: Message) -> str:
+    """Read `{"request_id"}` or `{"ref"}` from a payload.
+
+    Raises:
+        Invalid: neither is there, or it is no string.
+    """
+    ref, request_id = message.payload.get("ref"), message.payload.get("request_id")
+    given = ref if ref is not None else request_id
+    if not isinstance(given, str) or not given:
+        raise Invalid.field("payload.request_id", "give a request_id, or a ref, as a string")
+    return given if ref is not None else ref_of(principal.tenant, principal.user, given)
+
+
+def view(request: Request) -> dict[str, Any]:
+    """Show a request as its owner may see it: no failure's kind or stack, no worker."""
+    shown: dict[str, Any] = {
+        "request_id": request.id,
+        "ref": request.ref,
+        "action": request.action,
+        "status": request.status.wire,
+        "priority": request.priority.value,
+        "attempt": request.attempt,
+        "created_at": request.created_at,
+        "due_at": request.due_at,
+        "started_at": request.started_at,
+        "finished_at": request.finished_at,
+        "expires_at": request.expires_at,
+        "last_seq": request.last_seq,
+        "cancel_requested": request.cancel_requested_at is not None,
+        "redriven_from": request.redriven_from,
+        "progress": None,
+    }
+    if request.progress is not None:
+        shown["progress"] = {
+            "percentage": request.progress.percentage,
+            "message": request.progress.message,
+            "attempt": request.progress.attempt,
+            "at": request.progress.at,
+        }
+    return shown | dict(request.outcome or {})

@@ -1,0 +1,7 @@
+"""The two marks of pluggy that hook specifications and implementations carry."""
+
+import pluggy
+
+PROJECT = "streamer"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)

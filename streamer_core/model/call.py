@@ -1,0 +1,133 @@
+"""One run of a handler, and what is delivered of it: what the surrounding hooks get to hold."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamer_core.model.handler import HandlerSpec, TopicSpec
+from streamer_core.model.message import Message, Mode
+from streamer_core.model.principal import Principal
+from streamer_core.model.request import Request
+
+
+def _ignore(_: object) -> None:
+    """Take no notice: nothing will interrupt this call."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A handler about to run, or running.
+
+    Args:
+        handler: its specification.
+        principal: whom it acts for.
+        mode: `sync` or `async`.
+        request_id: the client's name of the request.
+        ref: the request's key.
+        attempt: counts from 1.
+        metadata: as the client sent it.
+        payload: validated: what the handler's payload parameter will get.
+        request: the stored record; None for a sync request.
+        context: what the handler holds, a `streamer_core.Context`.
+        on_stop: whoever runs the handler gives it what interrupts the run, and None afterwards.
+    """
+
+    handler: HandlerSpec
+    principal: Principal
+    mode: Mode
+    request_id: str
+    ref: str
+    attempt: int = 1
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    payload: Any = None
+    request: Request | None = None
+    context: Any = field(default=None, repr=False)
+    on_stop: Callable[[Callable[[], None] | None], None] = field(default=_ignore, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """One wire message on its way to connections.
+
+    Args:
+        type: its `type` on the wire.
+        data: the encoded message.
+        request_id, ref: the request it is about, if it is about one.
+    """
+
+    type: str
+    data: bytes = field(repr=False)
+    request_id: str | None = None
+    ref: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One measurement.
+
+    Args:
+        name: dotted, as in `request.duration`.
+        value: in `unit`.
+        unit: `count`, `ms`, `bytes` or `gauge`.
+        tags: few values each: action, outcome, mode; never a user's or a request's id.
+    """
+
+    name: str
+    value: float = 1
+    unit: str = "count"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """One plugin's answer to `streamer_health`.
+
+    Args:
+        name: what was checked.
+        ok: whether it works.
+        degraded: it works, but not as it should.
+        detail: one sentence without secrets.
+        latency_ms: what the check took.
+    """
+
+    name: str
+    ok: bool
+    degraded: bool = False
+    detail: str = ""
+    latency_ms: float = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """A table that a plugin adds to the console.
+
+    Args:
+        name: its address: lower-case letters, digits and dashes.
+        title: for people.
+        rows: called at each look; gives the rows, each a mapping of column to text.
+    """
+
+    name: str
+    title: str
+    rows: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """What a principal asks leave for.
+
+    Args:
+        kind: `action`, `request` or `topic`.
+        name: the action, the request's ref, or the topic.
+        handler: of an action or a request.
+        topic: the declared pattern that the topic matches.
+        request: the record, for verbs about one.
+        message: the message, for `call` and `priority`.
+    """
+
+    kind: str
+    name: str
+    handler: HandlerSpec | None = None
+    topic: TopicSpec | None = None
+    request: Request | None = None
+    message: Message | None = None

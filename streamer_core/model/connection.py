@@ -1,0 +1,47 @@
+"""An open WebSocket, and the handshake that asks for one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streamer_core.model.principal import Principal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handshake:
+    """What a client shows before it is let in, or again in band with `streamer.authenticate`.
+
+    Args:
+        connection_id: the id the transport gave the connection.
+        token: the bearer token as found, or None. Never logged: left out of `repr`.
+        headers: names in lower case.
+        query: the query string's first value of each name.
+        address: the peer's IP address as the transport saw it.
+        renewing: the principal in force, where a live connection shows a new token.
+    """
+
+    connection_id: str
+    token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    address: str | None = None
+    renewing: Principal | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """An accepted connection.
+
+    Args:
+        id: the transport's id of it.
+        principal: who opened it.
+        address: the peer's IP address.
+        connected_at: Unix ms.
+        expires_at: Unix ms at which it is treated as gone: the transport's limit on a connection's
+            life, or the token's end, whichever is sooner.
+    """
+
+    id: str
+    principal: Principal
+    address: str | None = None
+    connected_at: int = 0
+    expires_at: int = 0

@@ -1,0 +1,43 @@
+"""Arithmetic that a store does in one atomic step."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """Add to a level that may leak, unless that would take it over its limit.
+
+    One shape serves a token bucket (a level that leaks `refill` a second), a quota (no leak, one
+    key a day) and a gauge (`amount` may be negative; a level never falls below 0).
+
+    Args:
+        key: the counter.
+        amount: what to add; a negative amount always fits.
+        limit: refuse where the level would exceed this; None: no limit.
+        refill_per_s: how much the level sinks each second.
+        expires_at: Unix ms after which the counter may be forgotten; None: kept.
+    """
+
+    key: str
+    amount: float = 1
+    limit: float | None = None
+    refill_per_s: float = 0
+    expires_at: int | None = None
+
+    def leaked(self, level: float, elapsed_ms: int) -> float:
+        """Give the level after `elapsed_ms`; a clock that ran backwards leaks nothing."""
+        return max(0.0, level - self.refill_per_s * max(0, elapsed_ms) / 1000)
+
+    def fits(self, level: float) -> bool:
+        """Tell whether the amount has room above the (leaked) level."""
+        return self.amount <= 0 or self.limit is None or level + self.amount <= self.limit
+
+    def added(self, level: float) -> float:
+        """Give the level after the amount."""
+        return max(0.0, level + self.amount)
+
+    def room_in_ms(self, level: float) -> int | None:
+        """Tell after how many ms the amount will fit; None: never by itself."""
+        if self.limit is None or self.refill_per_s <= 0 or self.amount > self.limit:
+            return None
+        return max(0, round((level + self.amount - self.limit) / self.refill_per_s * 1000 + 0.5))

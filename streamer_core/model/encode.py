@@ -1,0 +1,171 @@
+"""Every message that a server sends, as PROTOCOL.md's table has them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from streamer_core.errors import Refused
+from streamer_core.model.call import Outgoing
+from streamer_core.model.request import Failure, Request, Snapshot
+from streamer_core.model.update import NewUpdate, Update
+
+PROTOCOL_VERSION = 1
+RETRYABLE = frozenset(
+    {"RATE_LIMITED", "TIMEOUT", "SERVICE_UNAVAILABLE", "CIRCUIT_OPEN", "STORAGE_ERROR"}
+)
+
+
+def _jsonable(value: Any) -> Any:
+    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415
+
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError as error:
+        raise ValueError(str(error)) from None
+
+
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_jsonable)
+
+
+def encode(value: Any) -> bytes:
+    """Encode as compact JSON; ASCII, so that lone surrogates pass too.
+
+    Models, dataclasses, dates, decimals, sets and the like become what pydantic makes of them.
+
+    Raises:
+        ValueError: JSON cannot hold the value.
+    """
+    try:
+        return _encoder.encode(value).encode("ascii")
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def plain(value: Any) -> Any:
+    """Give a handler's value as plain JSON values of its own, which a later change cannot reach.
+
+    Raises:
+        ValueError: JSON cannot hold the value.
+    """
+    return json.loads(encode(value))
+
+
+def _outgoing(
+    kind: str, now: int, body: Mapping[str, Any], request_id: str | None, ref: str | None = None
+) -> Outgoing:
+    message: dict[str, Any] = {"type": kind, "timestamp": now}
+    if request_id is not None:
+        message["request_id"] = request_id
+    message.update(body)
+    return Outgoing(type=kind, data=encode(message), request_id=request_id, ref=ref)
+
+
+def response(now: int, request_id: str, data: Any) -> Outgoing:
+    """Answer a sync request or a framework action."""
+    return _outgoing("response", now, {"success": True, "data": data}, request_id)
+
+
+def acknowledgment(now: int, request: Request, message: str) -> Outgoing:
+    """Say that a request is durably stored, and where it stands."""
+    body = {"ref": request.ref, "status": request.status.wire, "message": message}
+    return _outgoing("acknowledgment", now, body, request.id, request.ref)
+
+
+def progress(now: int, request_id: str, ref: str, snapshot: Snapshot) -> Outgoing:
+    """Show a snapshot."""
+    body: dict[str, Any] = {
+        "percentage": snapshot.percentage,
+        "message": snapshot.message,
+        "attempt": snapshot.attempt,
+        "n": snapshot.n,
+        "after": snapshot.after,
+    }
+    if snapshot.metadata is not None:
+        body["metadata"] = snapshot.metadata
+    return _outgoing("progress", now, body, request_id, ref)
+
+
+def update(request_id: str, ref: str, stored: Update) -> Outgoing:
+    """Show a chunk, a restart or a terminal message."""
+    body: dict[str, Any] = {"seq": stored.seq, "attempt": stored.attempt, **stored.body}
+    if stored.kind.terminal:
+        body["terminal"] = True
+    return _outgoing(stored.kind.value, stored.at, body, request_id, ref)
+
+
+def numbered(updates: list[NewUpdate], last_seq: int) -> list[Update]:
+    """Give the updates the numbers that an append which ended at `last_seq` gave them."""
+    first = last_seq - len(updates) + 1
+    return [
+        Update(seq=first + i, kind=new.kind, attempt=new.attempt, body=new.body, at=new.at)
+        for i, new in enumerate(updates)
+    ]
+
+
+def error_body(
+    code: str,
+    message: str,
+    *,
+    details: Any = None,
+    retryable: bool | None = None,
+    after_ms: int | None = None,
+) -> dict[str, Any]:
+    """Make the `error` object of an error message."""
+    body: dict[str, Any] = {"code": code, "message": message}
+    if details is not None:
+        body["details"] = details
+    if code in RETRYABLE if retryable is None else retryable:
+        body["retry"] = {"retryable": True}
+        if after_ms is not None:
+            body["retry"]["after_ms"] = after_ms
+    return body
+
+
+def failure_body(failure: Failure) -> dict[str, Any]:
+    """Make the `error` object that a client reads of a failed request."""
+    return error_body(failure.code, failure.message, details=failure.details)
+
+
+def refused(now: int, request_id: str | None, error: Refused) -> Outgoing:
+    """Say that a message was not accepted."""
+    body = error_body(
+        error.code,
+        error.message,
+        details=error.details,
+        retryable=error.retryable,
+        after_ms=error.retry_after_ms,
+    )
+    return _outgoing("error", now, {"error": body, "refused": True}, request_id)
+
+
+def event(now: int, topic: str, data: Any) -> Outgoing:
+    """Bring an event of a topic."""
+    return _outgoing("event", now, {"topic": topic, "data": data}, None)
+
+
+def welcome(now: int, request_id: str, connection_id: str, limits: Any, server: str) -> Outgoing:
+    """Answer `hello`."""
+    body = {
+        "version": PROTOCOL_VERSION,
+        "connection_id": connection_id,
+        "limits": limits,
+        "server": server,
+    }
+    return _outgoing("welcome", now, body, request_id)
+
+
+def resumed(now: int, request_id: str, *, recovered: bool, last_seq: int, more: bool) -> Outgoing:
+    """Close a request's page of replay."""
+    body = {"recovered": recovered, "last_seq": last_seq, "more": more}
+    return _outgoing("resumed", now, body, request_id)
+
+
+def pong(now: int, request_id: str) -> Outgoing:
+    """Answer `ping`."""
+    return _outgoing("pong", now, {}, request_id)
+
+
+def goodbye(now: int, reason: str, reconnect_after_ms: int) -> Outgoing:
+    """Say that the server is about to close the connection."""
+    body = {"reason": reason, "reconnect_after_ms": reconnect_after_ms}
+    return _outgoing("goodbye", now, body, None)

@@ -1,0 +1,36 @@
+"""Who is asking."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ADMIN_SCOPE = "streamer:admin"
+PRIORITY_SCOPE = "streamer:priority"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """A verified identity: it comes from the token alone, never from a message.
+
+    Args:
+        user: the user's id within the tenant.
+        tenant: whose data this is; requests, topics and ids never cross it.
+        scopes: rights, compared as whole strings.
+        expires_at: Unix ms after which the identity is no longer good, or None.
+        claims: whatever else the authenticator learnt; never sent, never logged.
+    """
+
+    user: str
+    tenant: str = "default"
+    scopes: frozenset[str] = frozenset()
+    expires_at: int | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def may(self, scope: str) -> bool:
+        """Tell whether the principal holds the scope."""
+        return scope in self.scopes
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the principal may see and steer every request of its tenant."""
+        return ADMIN_SCOPE in self.scopes

@@ -1,0 +1,199 @@
+"""A stored request: its record and its legal moves.
+
+```
+PENDING ──claim──> PROCESSING ──> COMPLETED | FAILED | CANCELLED
+   ^                  │
+   ├── no attempt spent: continue_later, an open circuit, a worker that drains
+   └── RETRYING: an attempt spent: a failure, a timeout, a lapsed lease
+PENDING | RETRYING ──cancel──> CANCELLED
+```
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from streamer_core.model.counter import Count
+from streamer_core.model.message import Priority
+from streamer_core.model.policy import Policy, Slot
+from streamer_core.model.principal import Principal
+
+RECORD_VERSION = 1
+KEPT_FAILURES = 10
+
+
+class Status(StrEnum):
+    """Where a request stands."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    RETRYING = "RETRYING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing moves it any more."""
+        return not MOVES[self]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a worker may claim it once it is due."""
+        return Status.PROCESSING in MOVES[self]
+
+    @property
+    def wire(self) -> str:
+        """The name a client reads: `queued`, `processing`, …"""
+        return "queued" if self is Status.PENDING else self.value.lower()
+
+    def may_become(self, other: "Status") -> bool:
+        """Tell whether the move is legal."""
+        return other in MOVES[self]
+
+
+_ENDS = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+MOVES: Mapping[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.PROCESSING, Status.CANCELLED}),
+    Status.RETRYING: frozenset({Status.PROCESSING, Status.CANCELLED}),
+    Status.PROCESSING: _ENDS | {Status.PENDING, Status.RETRYING},
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """The newest progress of an attempt. Ordered by `attempt`, then `n`.
+
+    Args:
+        percentage: 0 to 100; never falls within an attempt.
+        message: a short text for people.
+        metadata: any JSON object, or None.
+        attempt: the attempt that reported it.
+        n: counts the snapshots of the attempt, from 1.
+        after: the `seq` of the last update stored when it was taken.
+        at: Unix ms.
+    """
+
+    percentage: float
+    message: str = ""
+    metadata: Mapping[str, Any] | None = None
+    attempt: int = 1
+    n: int = 1
+    after: int = 0
+    at: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """One attempt's end, for operators only: no client ever sees `kind` or `trace`.
+
+    Args:
+        attempt: which one.
+        code: the wire code it would end the request with.
+        message: what the client may read.
+        kind: the exception's class, or what the sweeper found.
+        trace: the exception's text and stack.
+        details: a `Reject`'s own.
+        retryable: whether another attempt might heal it.
+        at: Unix ms.
+        worker: who ran it.
+    """
+
+    attempt: int
+    code: str
+    message: str
+    kind: str = ""
+    trace: str = field(default="", repr=False)
+    details: Any = None
+    retryable: bool = True
+    at: int = 0
+    worker: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """The durable record of an async (or idempotent) request. Times are Unix ms.
+
+    Args:
+        ref: its key, see `streamer_core.model.ids.ref_of`.
+        id: the client's name of it, unique within tenant and user.
+        action: the handler.
+        tenant, user, scopes: whose it is: the principal when it was accepted.
+        payload, metadata: as sent; the payload is validated again by whoever runs it.
+        digest: hash of action and payload, to tell a repeat from another request of the same id.
+        priority: its lane.
+        connection_id: where it came from, or None.
+        policy: timeout and retry rules as they stood when it was accepted.
+        slots: concurrency keys that must all have room before it is claimed.
+        settle: counts applied once, in the same write that ends it.
+        created_at, due_at: accepted; may start.
+        status, attempt, spent: `attempt` is the current or last one; `spent` counts those that
+            failed.
+        fence: rises with each claim; every write of a holder carries it.
+        lease_until, worker: who holds it, and until when without a heartbeat.
+        last_seq, sent_seq: the last update stored; the last known to have been sent.
+        subscribers_version: rises with each subscription, so that a worker learns of newcomers.
+        progress: the newest snapshot kept.
+        checkpoint, checkpoint_seq: the handler's state, and the last update it stands behind.
+        cancel_requested_at: when a running request was asked to stop.
+        started_at, finished_at: first claim; terminal write.
+        expires_at: when it may be forgotten: set by the terminal write, never before.
+        outcome: the terminal message's body: `{"result": …}` or `{"error": …}`.
+        failures: the last ten attempts' errors.
+        redriven_from: the ref of the dead letter this one repeats.
+        version: of the record's shape.
+        extra: fields of a newer version, kept as they were.
+    """
+
+    ref: str
+    id: str
+    action: str
+    tenant: str
+    user: str
+    scopes: frozenset[str] = frozenset()
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    priority: Priority = Priority.NORMAL
+    connection_id: str | None = None
+    policy: Policy = field(default_factory=Policy)
+    slots: tuple[Slot, ...] = ()
+    settle: tuple[Count, ...] = ()
+    created_at: int = 0
+    due_at: int = 0
+    status: Status = Status.PENDING
+    attempt: int = 0
+    spent: int = 0
+    fence: int = 0
+    lease_until: int | None = None
+    worker: str | None = None
+    last_seq: int = 0
+    sent_seq: int = 0
+    subscribers_version: int = 0
+    progress: Snapshot | None = None
+    checkpoint: Any = None
+    checkpoint_seq: int = 0
+    cancel_requested_at: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    expires_at: int | None = None
+    outcome: Mapping[str, Any] | None = None
+    failures: tuple[Failure, ...] = ()
+    redriven_from: str | None = None
+    version: int = RECORD_VERSION
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def principal(self) -> Principal:
+        """Whom the handler acts for."""
+        return Principal(user=self.user, tenant=self.tenant, scopes=self.scopes)
+
+    def owned_by(self, principal: Principal) -> bool:
+        """Tell whether the principal may see it: its owner, or an admin of its tenant."""
+        return self.tenant == principal.tenant and (
+            self.user == principal.user or principal.is_admin
+        )

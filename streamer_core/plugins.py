@@ -1,0 +1,229 @@
+"""Find the installed plugins, check them, order them, make them.
+
+A plugin is a class found by the entry point group `streamer.plugins`. It is made with
+`(settings, app)`: its own checked section and the application. It may have
+
+- `Settings`: a pydantic model of its section; without one it takes no settings;
+- `manifest`: a `Manifest`: what it requires, what it goes before or after, what it conflicts with;
+- methods marked `@hookimpl`.
+"""
+
+import graphlib
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from streamer_core.errors import ConfigurationError
+from streamer_core.hooks import new_manager
+from streamer_core.markers import PROJECT
+from streamer_core.model.manifest import Manifest
+from streamer_core.settings import Settings, validate_section
+
+GROUP = "streamer.plugins"
+_NO_MANIFEST = Manifest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A plugin that is installed: where its class is and which distribution brought it."""
+
+    name: str
+    value: str
+    distribution: str = "unknown"
+    version: str = ""
+
+    @classmethod
+    def of(cls, entry: EntryPoint) -> "Found":
+        """Read an entry point."""
+        dist = entry.dist
+        return cls(
+            name=entry.name,
+            value=entry.value,
+            distribution=dist.name if dist else "unknown",
+            version=dist.version if dist else "",
+        )
+
+    @property
+    def source(self) -> str:
+        """For sentences: `streamer-plugin-x 1.2 (plugin 'x')`."""
+        return f"{self.distribution} {self.version} (plugin {self.name!r})"
+
+    def load(self) -> type[Any]:
+        """Import the class.
+
+        Raises:
+            ConfigurationError: it cannot be imported, or is no class.
+        """
+        try:
+            cls = EntryPoint(self.name, self.value, GROUP).load()
+        except Exception as error:
+            raise ConfigurationError(
+                f"{self.source} cannot be imported: {type(error).__name__}: {error}; "
+                f"mend or uninstall it, or leave it out of [streamer] plugins"
+            ) from error
+        if not isinstance(cls, type):
+            raise ConfigurationError(f"{self.source}: {self.value} is not a class")
+        return cls
+
+
+def discover(wanted: Collection[str] | None) -> list[Found]:
+    """List the installed plugins, by name; only the wanted ones, where some are named.
+
+    Raises:
+        ConfigurationError: a wanted one is not installed, or two answer to one name.
+    """
+    found: dict[str, Found] = {}
+    for entry in entry_points(group=GROUP):
+        plugin = Found.of(entry)
+        if wanted is not None and plugin.name not in wanted:
+            continue
+        other = found.setdefault(plugin.name, plugin)
+        if other.value != plugin.value:
+            raise ConfigurationError(
+                f"two plugins are named {plugin.name!r}: {other.source} and {plugin.source}; "
+                f"uninstall one"
+            )
+    for name in wanted or ():
+        if name not in found:
+            raise ConfigurationError(
+                f"[streamer] plugins names {name!r}, which is not installed; "
+                f"try: pip install streamer-plugin-{name}"
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def ordered(manifests: Mapping[str, Manifest]) -> list[str]:
+    """Sort the plugins: what one requires or goes after comes first; then by name.
+
+    Raises:
+        ConfigurationError: something required is missing, two conflict, or the order is a circle.
+    """
+    graph: dict[str, set[str]] = {name: set() for name in manifests}
+    for name, manifest in manifests.items():
+        _check_neighbours(name, manifest, manifests)
+        graph[name].update(set(manifest.requires) | (set(manifest.after) & manifests.keys()))
+        for other in set(manifest.before) & manifests.keys():
+            graph[other].add(name)
+    sorter = graphlib.TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise ConfigurationError(
+            f"the plugins' manifests ask for an impossible order: {circle}; "
+            f"mend `before` or `after` of one"
+        ) from None
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order.extend(ready)
+        sorter.done(*ready)
+    return order
+
+
+def _check_neighbours(name: str, manifest: Manifest, loaded: Collection[str]) -> None:
+    for other in manifest.requires:
+        if other not in loaded:
+            raise ConfigurationError(
+                f"plugin {name!r} requires {other!r}, which is not loaded; "
+                f"try: pip install streamer-plugin-{other}"
+            )
+    for other in manifest.conflicts:
+        if other in loaded:
+            raise ConfigurationError(
+                f"plugins {name!r} and {other!r} conflict; uninstall one, "
+                f"or name those to load in [streamer] plugins"
+            )
+
+
+def manager_of(
+    found: Sequence[Found], settings: Settings, app: object
+) -> tuple[pluggy.PluginManager, list[str]]:
+    """Import, check, order and make the plugins; give their manager and their order."""
+    _check_sections(found, settings)
+    classes = {plugin.name: plugin.load() for plugin in found}
+    order = ordered({name: _manifest(name, cls) for name, cls in classes.items()})
+    sources = {plugin.name: plugin for plugin in found}
+    manager = new_manager()
+    # pluggy asks the last one registered first.
+    made = [(name, _make(sources[name], classes[name], settings, app)) for name in order]
+    for name, plugin in reversed(made):
+        register(manager, name, plugin, sources[name].source)
+    check_pending(manager)
+    return manager, order
+
+
+def _check_sections(found: Sequence[Found], settings: Settings) -> None:
+    names = {plugin.name for plugin in found}
+    for section in settings.plugins:
+        if section not in names:
+            raise ConfigurationError(
+                f"[plugins.{section}]: the plugin is not loaded; "
+                f"try: pip install streamer-plugin-{section}, or take the section out"
+            )
+
+
+def _manifest(name: str, cls: type[Any]) -> Manifest:
+    manifest = getattr(cls, "manifest", _NO_MANIFEST)
+    if not isinstance(manifest, Manifest):
+        raise ConfigurationError(
+            f"plugin {name!r}: {cls.__qualname__}.manifest must be a streamer_core.Manifest"
+        )
+    return manifest
+
+
+def _make(found: Found, cls: type[Any], settings: Settings, app: object) -> object:
+    section = settings.plugins.get(found.name, {})
+    model = getattr(cls, "Settings", None)
+    if model is None and section:
+        raise ConfigurationError(f"[plugins.{found.name}]: {found.source} takes no settings")
+    where = f"{settings.source or 'settings'}: [plugins.{found.name}]"
+    checked = validate_section(model, section, where) if model else None
+    try:
+        return cls(checked, app)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{found.source}: {error}") from error
+    except Exception as error:
+        raise ConfigurationError(
+            f"{found.source} cannot be made: {type(error).__name__}: {error}"
+        ) from error
+
+
+def register(manager: pluggy.PluginManager, name: str, plugin: object, source: str) -> None:
+    """Add a plugin, its hook implementations checked."""
+    for attribute in dir(type(plugin)):
+        method = inspect.getattr_static(plugin, attribute, None)
+        if getattr(method, f"{PROJECT}_impl", None) is not None:
+            _check_implementation(source, attribute, method)
+    try:
+        manager.register(plugin, name)
+    except (pluggy.PluginValidationError, ValueError) as error:
+        raise ConfigurationError(f"{source}: {error}") from error
+
+
+def _check_implementation(source: str, name: str, method: Any) -> None:
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        raise ConfigurationError(
+            f"{source}: {name} is `async def`; hooks are plain functions: write `def {name}`, "
+            f"and run what is asynchronous on an event loop of your own"
+        )
+    for parameter in inspect.signature(method).parameters.values():
+        if parameter.default is not parameter.empty:
+            raise ConfigurationError(
+                f"{source}: {name} gives {parameter.name!r} a default, which pluggy would pass "
+                f"instead of the argument: write `{parameter.name}` without it"
+            )
+
+
+def check_pending(manager: pluggy.PluginManager) -> None:
+    """Refuse implementations of hooks that do not exist."""
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise ConfigurationError(
+            f"{error}; no hook has that name: streamer_core/hookspecs.py lists them"
+        ) from None

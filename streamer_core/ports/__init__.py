@@ -1,0 +1,33 @@
+"""What the engine asks of the world: a store, a transport, a clock."""
+
+from streamer_core.ports.clock import Clock, SystemClock
+from streamer_core.ports.store import (
+    Change,
+    ChangeKind,
+    Counted,
+    Enqueued,
+    Feed,
+    Held,
+    Page,
+    Query,
+    Store,
+    Value,
+)
+from streamer_core.ports.transport import Delivery, Transport
+
+__all__ = [
+    "Change",
+    "ChangeKind",
+    "Clock",
+    "Counted",
+    "Delivery",
+    "Enqueued",
+    "Feed",
+    "Held",
+    "Page",
+    "Query",
+    "Store",
+    "SystemClock",
+    "Transport",
+    "Value",
+]

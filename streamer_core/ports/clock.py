@@ -1,0 +1,46 @@
+"""Time, identity and chance, handed in so that tests can hold them."""
+
+import random
+import secrets
+import time
+from abc import ABC, abstractmethod
+
+
+class Clock(ABC):
+    """Where time, ids and randomness come from."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """Give the time of day: Unix milliseconds."""
+
+    @abstractmethod
+    def monotonic(self) -> float:
+        """Give seconds of a clock that never goes back."""
+
+    @abstractmethod
+    def new_id(self) -> str:
+        """Give an id that nobody can guess: at least 96 random bits, safe in a URL."""
+
+    @abstractmethod
+    def random(self) -> float:
+        """Give a number from [0, 1), for jitter."""
+
+
+class SystemClock(Clock):
+    """The machine's own."""
+
+    def now(self) -> int:
+        """Give the time of day: Unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Give seconds of a clock that never goes back."""
+        return time.monotonic()
+
+    def new_id(self) -> str:
+        """Give 16 characters of 6 random bits each."""
+        return secrets.token_urlsafe(12)
+
+    def random(self) -> float:
+        """Give a number from [0, 1)."""
+        return random.random()  # noqa: S311 - jitter, not a secret

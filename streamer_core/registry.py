@@ -1,0 +1,117 @@
+"""The handlers and topics of one application, and the payloads they take."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from streamer_core.errors import ConfigurationError, Invalid
+from streamer_core.model.handler import HandlerSpec, TopicSpec
+
+_SHOWN_PROBLEMS = 20
+
+
+class Registered:
+    """A handler with what is made of its specification once: validator and schema."""
+
+    def __init__(self, spec: HandlerSpec) -> None:
+        self.spec = spec
+
+    @cached_property
+    def _adapter(self) -> Any:
+        # 110 ms to import and build a first model: a start that validates nothing saves it.
+        from pydantic import TypeAdapter  # noqa: PLC0415
+
+        return TypeAdapter(self.spec.payload_type)
+
+    def validate(self, payload: Mapping[str, Any]) -> Any:
+        """Give the payload as the handler's type.
+
+        Raises:
+            Invalid: what does not fit, each with its path.
+        """
+        if self.spec.payload_type is None:
+            return payload
+        from pydantic import ValidationError  # noqa: PLC0415
+
+        try:
+            return self._adapter.validate_python(payload)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_context=False, include_input=False)
+            details = [
+                {"path": ".".join(["payload", *map(str, p["loc"])]), "message": p["msg"]}
+                for p in problems[:_SHOWN_PROBLEMS]
+            ]
+            raise Invalid("The payload does not fit the action", details=details) from None
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the payload."""
+        if self.spec.payload_type is None:
+            return {"type": "object"}
+        schema: dict[str, Any] = self._adapter.json_schema()
+        return schema
+
+
+class Registry:
+    """Finds handlers by action and topics by name.
+
+    Raises:
+        ConfigurationError: two handlers of one action, or two topics of one pattern, naming both.
+    """
+
+    def __init__(self, specs: Iterable[HandlerSpec | TopicSpec] = ()) -> None:
+        self._handlers: dict[str, Registered] = {}
+        self._topics: dict[str, tuple[re.Pattern[str], TopicSpec]] = {}
+        for spec in specs:
+            self.add(spec)
+
+    def add(self, spec: HandlerSpec | TopicSpec) -> None:
+        """Add one; the same one again changes nothing."""
+        known: HandlerSpec | TopicSpec | None
+        if isinstance(spec, HandlerSpec):
+            known = self._handlers[spec.action].spec if spec.action in self._handlers else None
+            name = f"action {spec.action!r}"
+        else:
+            known = self._topics[spec.pattern][1] if spec.pattern in self._topics else None
+            name = f"topic {spec.pattern!r}"
+        if known is spec:
+            return
+        if known is not None:
+            raise ConfigurationError(
+                f"{name} is declared twice: in {known.module} and in {spec.module}; rename one"
+            )
+        if isinstance(spec, HandlerSpec):
+            self._handlers[spec.action] = Registered(spec)
+        else:
+            self._topics[spec.pattern] = (_compiled(spec.pattern), spec)
+
+    def get(self, action: str) -> Registered | None:
+        """Find a handler."""
+        return self._handlers.get(action)
+
+    def __iter__(self) -> Iterator[Registered]:
+        return iter(self._handlers.values())
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    def topic(self, name: str) -> tuple[TopicSpec, dict[str, str]] | None:
+        """Find the topic that a name belongs to, and what its placeholders stand for."""
+        for pattern, spec in self._topics.values():
+            if match := pattern.fullmatch(name):
+                return spec, match.groupdict()
+        return None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """All scopes that any handler asks for."""
+        return frozenset().union(*(registered.spec.scopes for registered in self))
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", pattern)
+    regex = "".join(
+        f"(?P<{part}>[^:/]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts)
+    )
+    return re.compile(regex)
