@@ -17,6 +17,8 @@ from streamer_core.model.request import Failure, Request
 from streamer_core.ports import Clock, Delivery, Transport
 from streamer_core.settings import CoreSettings
 
+_MOST_DOUBLINGS = 40
+
 
 class Defaults:
     """Scopes, routing by estimate, retry with full jitter, the call itself, the send itself."""
@@ -59,11 +61,15 @@ class Defaults:
     def streamer_retry(self, request: Request, failure: Failure) -> Verdict:
         """Back off exponentially with full jitter, within the policy's attempts and age."""
         policy = request.policy
-        too_old = self._clock.now() - request.created_at >= policy.max_age_ms
-        if not failure.retryable or failure.attempt >= policy.max_attempts or too_old:
+        if not failure.retryable or failure.attempt >= policy.max_attempts:
             return GiveUp()
-        longest = min(policy.backoff_cap_ms, policy.backoff_ms * 2 ** (failure.attempt - 1))
-        return Again(delay_ms=round(self._clock.random() * longest))
+        # A larger exponent only makes a larger number: every cap is reached long before.
+        doublings = min(failure.attempt - 1, _MOST_DOUBLINGS)
+        longest = min(policy.backoff_cap_ms, policy.backoff_ms * 2**doublings)
+        delay_ms = round(self._clock.random() * longest)
+        began = request.started_at or request.created_at
+        too_old = self._clock.now() + delay_ms - began > policy.max_age_ms
+        return GiveUp() if too_old else Again(delay_ms=delay_ms)
 
     @hookimpl(trylast=True)
     def streamer_deliver(self, update: Outgoing, connection: str) -> Delivery:

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 from streamer_core.engine import deliver
 from streamer_core.engine.runtime import Runtime
-from streamer_core.errors import Forbidden, Refused, StorageFailed, StoreError, Unauthorized
+from streamer_core.errors import (
+    Forbidden,
+    Refused,
+    StorageFailed,
+    StoreError,
+    Unauthorized,
+    Unavailable,
+)
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
 
@@ -24,6 +31,9 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
     except StoreError:
         rt.log.exception("connection could not be stored")
         raise StorageFailed("The connection could not be stored") from None
+    except Exception:
+        rt.log.exception("connection failed")
+        raise Unavailable("The connection could not be opened") from None
     rt.tell("streamer_on_connect", connection=connection)
     rt.measure("connection.opened")
     return connection

@@ -11,14 +11,13 @@ pulse thread          └── each 200 ms: send ────────┴─
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 from streamer_core.context import KEEP
 from streamer_core.engine import deliver
 from streamer_core.engine.execution import Execution
 from streamer_core.engine.runtime import Runtime
-from streamer_core.engine.snapshots import next_snapshot, plain
+from streamer_core.engine.snapshots import next_snapshot, plain, retrying
 from streamer_core.errors import LostLease, TooLarge
 from streamer_core.model import encode
 from streamer_core.model.handler import HandlerSpec
@@ -278,10 +277,10 @@ class StoredExecution(Execution):
         """Whether some connection has not taken all there is."""
         return bool(self._behind)
 
-    def newest(self, **changes: Any) -> Snapshot:
-        """Give the next snapshot with these changes, as the engine's own reports need it."""
+    def retrying(self, due_at: int) -> Snapshot:
+        """Give the attempt's last snapshot: another attempt follows."""
         with self._lock:
-            self._snapshot = replace(
-                self._snapshot, n=self._snapshot.n + 1, at=self.rt.clock.now(), **changes
+            self._snapshot = retrying(
+                self._snapshot, attempt=self.attempt, due_at=due_at, at=self.rt.clock.now()
             )
             return self._snapshot

@@ -74,5 +74,6 @@ def replay(rt: Runtime, request: Request, last_seq: int) -> list[Outgoing]:
     recovered = recovered and (bool(messages) or last_seq == request.last_seq)
     if not more and request.progress is not None and not request.status.terminal:
         messages.append(encode.progress(now, request.id, request.ref, request.progress))
+    reached = min(reached, request.last_seq)  # a client that claims to have more than there is
     closing = encode.resumed(now, request.id, recovered=recovered, last_seq=reached, more=more)
     return [*messages, closing]

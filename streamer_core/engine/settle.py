@@ -101,7 +101,7 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> None:
     due_at = rt.clock.now() + delay_ms
     # What this attempt put out after its checkpoint would be forgotten by the next: not stored.
     execution.take_chunks()
-    snapshot = execution.newest(metadata={"retrying": True, "next_attempt_at": due_at})
+    snapshot = execution.retrying(due_at)
     try:
         rt.store.requeue(
             request.ref,

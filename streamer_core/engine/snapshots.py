@@ -39,6 +39,13 @@ def next_snapshot(
     )
 
 
+def retrying(last: Snapshot, *, attempt: int, due_at: int, at: int) -> Snapshot:
+    """Give the snapshot that tells of an attempt which ended and will be followed by another."""
+    n = last.n + 1 if last.attempt == attempt else 1
+    metadata = {"retrying": True, "next_attempt_at": due_at}
+    return replace(last, metadata=metadata, attempt=attempt, n=n, at=at)
+
+
 def plain(value: Any, what: str) -> Any:
     """Give a handler's value as plain JSON of its own.
 

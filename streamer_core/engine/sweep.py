@@ -10,9 +10,12 @@ from dataclasses import dataclass, fields
 from streamer_core.engine import deliver, settle
 from streamer_core.engine.dispatch import wake
 from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.snapshots import retrying
 from streamer_core.errors import Conflict, LostLease
+from streamer_core.model import encode
+from streamer_core.model.ids import request_subject
 from streamer_core.model.policy import Again, Verdict
-from streamer_core.model.request import Failure, Request, Status
+from streamer_core.model.request import Failure, Request, Snapshot, Status
 
 _PAGE = 100
 _MOST_PAGES = 100
@@ -84,15 +87,21 @@ def _recover(rt: Runtime, request: Request) -> bool:
 
 
 def _retry(rt: Runtime, request: Request, failure: Failure, delay_ms: int) -> bool:
+    due_at = rt.clock.now() + delay_ms
+    last = request.progress or Snapshot(percentage=0, attempt=request.attempt, n=0)
+    snapshot = retrying(last, attempt=request.attempt, due_at=due_at, at=failure.at)
     rt.store.requeue(
         request.ref,
         fence=request.fence,
-        due_at=rt.clock.now() + delay_ms,
+        due_at=due_at,
         spend=True,
+        progress=snapshot,
         failure=failure,
         lapsed=True,
     )
     _moved(rt, request, Status.RETRYING)
+    message = encode.progress(rt.clock.now(), request.id, request.ref, snapshot)
+    deliver.send(rt, message, rt.store.subscribers(request_subject(request.ref)))
     return True
 
 

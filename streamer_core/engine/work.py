@@ -105,7 +105,8 @@ def _outcome(execution: StoredExecution, registered: Registered | None) -> Outco
 def _unknown_action(execution: StoredExecution) -> Outcome:
     """Wait for a worker that knows the action: old and new code run side by side in a deploy."""
     rt, request = execution.rt, execution.request
-    if rt.clock.now() - request.created_at < request.policy.max_age_ms:
+    began = request.started_at or request.created_at
+    if rt.clock.now() - began < request.policy.max_age_ms:
         return GiveBack(delay_ms=_UNKNOWN_ACTION_WAIT_MS)
     error = InvalidAction("The action is not known any more")
     return Failed(

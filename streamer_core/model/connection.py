@@ -5,6 +5,35 @@ from dataclasses import dataclass, field
 
 from streamer_core.model.principal import Principal
 
+SUBPROTOCOL = "streamer.v1"
+_BEARER_SUBPROTOCOL = "bearer."
+
+
+def token_in(
+    headers: Mapping[str, str], query: Mapping[str, str], *, allow_query: bool
+) -> str | None:
+    """Find the bearer token, where PROTOCOL says it may be and in that order.
+
+    The `Authorization` header, then a subprotocol `bearer.<token>` beside `streamer.v1`, then, only
+    where `allow_query_token` is set, the query's `Authorization` or `token`.
+
+    Args:
+        headers: names in lower case.
+        query: the first value of each name.
+        allow_query: the core's setting.
+    """
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    offered = [part.strip() for part in headers.get("sec-websocket-protocol", "").split(",")]
+    for part in offered:
+        if part.startswith(_BEARER_SUBPROTOCOL) and SUBPROTOCOL in offered:
+            return part.removeprefix(_BEARER_SUBPROTOCOL) or None
+    if allow_query:
+        found = query.get("Authorization") or query.get("token") or None
+        return found.removeprefix("Bearer ") if found else None
+    return None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handshake:

@@ -12,7 +12,7 @@ class Policy:
     Args:
         timeout_ms: how long one attempt may take.
         max_attempts: how many attempts are spent before a failure is final.
-        max_age_ms: no attempt begins later than this after the request was first due.
+        max_age_ms: no further attempt begins later than this after the first one began.
         backoff_ms: the first retry's longest delay; it doubles with each attempt.
         backoff_cap_ms: the longest delay of any retry.
     """
