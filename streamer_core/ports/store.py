@@ -147,7 +147,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_connection(self, connection: Connection) -> None:
-        """Store a connection, or renew the one of the same id."""
+        """Store a connection, or renew the one of the same id and with it its subscriptions."""
 
     @abstractmethod
     def get_connection(self, connection_id: str) -> Connection | None:
@@ -341,7 +341,7 @@ class Store(ABC):
 
     @abstractmethod
     def unsubscribe(self, subject: str, connection_id: str) -> None:
-        """End a subscription; one that is not there is no error. Raises the version likewise."""
+        """End a subscription; one that is not there is no error. The version rises likewise."""
 
     @abstractmethod
     def subscribers(self, subject: str) -> Sequence[str]:

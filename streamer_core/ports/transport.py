@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from streamer_core.errors import TransportError
+
 
 class Delivery(Enum):
     """How a send ended.
@@ -35,8 +37,17 @@ class Transport(ABC):
         """
 
     def send_many(self, connection_ids: Sequence[str], data: bytes) -> Mapping[str, Delivery]:
-        """Send the same message to many; one that fails does not hold up the others."""
-        return {connection_id: self.send(connection_id, data) for connection_id in connection_ids}
+        """Send the same message to many; one that fails, which counts as busy, holds up no other.
+
+        A transport that can do better than one after the other should.
+        """
+        return {connection_id: self._tried(connection_id, data) for connection_id in connection_ids}
+
+    def _tried(self, connection_id: str, data: bytes) -> Delivery:
+        try:
+            return self.send(connection_id, data)
+        except TransportError:
+            return Delivery.BUSY
 
     @abstractmethod
     def close_connection(self, connection_id: str, code: int = 1000, reason: str = "") -> None:

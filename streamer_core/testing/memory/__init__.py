@@ -1,0 +1,1 @@
+"""The parts of `streamer_core.testing.store.MemoryStore`, one concern a file."""
