@@ -1,0 +1,546 @@
+"""Each family's rule, and every hook in the order it is called.
+
+The pulse is stepped by hand here: what it would do a moment later in its own thread it does at
+once, so that the order is the same in every run.
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamer_core import Context, Principal, Settings, Streamer, handler, hookspecs
+from streamer_core.engine.pulse import Pulse, Running
+from streamer_core.errors import Forbidden, Unauthorized
+from streamer_core.hooks import collect, new_manager, observe
+from streamer_core.markers import hookimpl
+from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.message import Mode
+from streamer_core.model.policy import Again
+from streamer_core.plugins import Found
+from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
+
+HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("streamer_"))
+
+
+class StepPulse(Pulse):
+    """A pulse without a thread: `soon` is now."""
+
+    def add(self, running: Running) -> None:
+        self._running[id(running)] = running
+
+    def soon(self) -> None:
+        for running in self.running:
+            running.tick(self._clock.monotonic())
+
+
+# -- the rules, on bare plugins
+
+
+class Bare:
+    """Answers one hook with what it is given, or raises it."""
+
+    def __init__(self, name: str, asked: list[str], answer: Any) -> None:
+        self.name, self.asked, self.answer = name, asked, answer
+
+    def give(self) -> Any:
+        self.asked.append(self.name)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Gate(Bare):
+    @hookimpl
+    def streamer_authorize(self) -> Any:
+        return self.give()
+
+
+class Decider(Bare):
+    @hookimpl
+    def streamer_authenticate(self) -> Any:
+        return self.give()
+
+
+class Observer(Bare):
+    @hookimpl
+    def streamer_on_flush(self) -> Any:
+        return self.give()
+
+
+class Provider(Bare):
+    @hookimpl
+    def streamer_register_panels(self) -> Any:
+        return self.give()
+
+
+def asked_of(kind: type[Bare], *answers: Any) -> tuple[Any, list[str]]:
+    """Give a manager of plugins a, b, c… with these answers, and the list of who was asked."""
+    manager, asked = new_manager(), list[str]()
+    named = list(zip("abc", answers, strict=False))
+    for name, answer in reversed(named):
+        manager.register(kind(name, asked, answer), name)
+    return manager, asked
+
+
+def test_gates_are_all_asked_where_none_refuses() -> None:
+    manager, asked = asked_of(Gate, None, "yes", None)
+    manager.hook.streamer_authorize(principal=None, verb="call", resource=None)
+    assert asked == ["a", "b", "c"]
+
+
+def test_a_gates_yes_does_not_hide_anothers_no() -> None:
+    manager, asked = asked_of(Gate, True, Forbidden("no"), None)
+    with pytest.raises(Forbidden):
+        manager.hook.streamer_authorize(principal=None, verb="call", resource=None)
+    assert asked[:2] == ["a", "b"]
+
+
+def test_the_first_decision_wins() -> None:
+    manager, asked = asked_of(Decider, None, "b", "c")
+    assert manager.hook.streamer_authenticate(handshake=None) == "b"
+    assert asked == ["a", "b"]
+
+
+def test_no_decision_is_none() -> None:
+    manager, asked = asked_of(Decider, None, None)
+    assert manager.hook.streamer_authenticate(handshake=None) is None
+    assert asked == ["a", "b"]
+
+
+def test_an_error_is_a_decision() -> None:
+    manager, asked = asked_of(Decider, Unauthorized("mine, and no"), "b")
+    with pytest.raises(Unauthorized):
+        manager.hook.streamer_authenticate(handshake=None)
+    assert asked == ["a"]
+
+
+def test_an_observer_that_fails_is_logged_by_name_and_silences_nobody() -> None:
+    manager, asked = asked_of(Observer, None, RuntimeError("of b"), None)
+    with capture_logs() as logs:
+        observe(manager, "streamer_on_flush")
+    assert asked == ["a", "b", "c"]
+    assert [(log["event"], log["plugin"], log["hook"]) for log in logs] == [
+        ("observer failed", "b", "streamer_on_flush")
+    ]
+
+
+def test_what_ends_the_process_is_not_an_observers_failure() -> None:
+    class Leaving:
+        @hookimpl
+        def streamer_on_flush(self) -> None:
+            raise KeyboardInterrupt
+
+    manager = new_manager()
+    manager.register(Leaving(), "leaving")
+    with pytest.raises(KeyboardInterrupt):
+        observe(manager, "streamer_on_flush")
+
+
+def test_answers_are_collected_with_who_gave_them() -> None:
+    manager, asked = asked_of(Provider, "panel", None, ())
+    assert collect(manager, "streamer_register_panels") == [("a", "panel"), ("c", ())]
+    assert asked == ["a", "b", "c"]
+
+
+# -- the order, on a running application
+
+
+@handler("at_once")
+def at_once(payload: dict[str, Any], ctx: Context) -> dict[str, Any]:
+    """Report, emit, end."""
+    ctx.progress(50)
+    ctx.emit("piece")
+    return payload
+
+
+@handler("queued", mode="async")
+def queued(ctx: Context) -> str:
+    """Report, emit, checkpoint, end."""
+    ctx.progress(50, "half")
+    ctx.emit("piece")
+    ctx.checkpoint({"page": 1})
+    with ctx.circuit("ledger"):
+        return "done"
+
+
+@handler("flaky", mode="async", retry={"max_attempts": 2})
+def flaky(ctx: Context) -> None:
+    """Fail each time, with a piece of output."""
+    ctx.emit("piece")
+    ctx.checkpoint(None)
+    ctx.emit("forgotten")
+    raise RuntimeError("flaky")
+
+
+class Recorder:
+    """Implements every hook, notes each call, and leaves all as it is."""
+
+    calls: list[str]
+
+    def __init__(self, _settings: object, app: Streamer) -> None:
+        self.app = app
+        self.calls = []
+
+    def note(self, hook: str, *about: object) -> None:
+        self.calls.append(" ".join([hook.removeprefix("streamer_"), *map(str, about)]))
+
+    @hookimpl
+    def streamer_open_store(self, name: str, clock: ManualClock) -> MemoryStore:
+        self.note("open_store", name)
+        return MemoryStore(clock)
+
+    @hookimpl
+    def streamer_open_transport(self, name: str) -> MemoryTransport:
+        self.note("open_transport", name)
+        return MemoryTransport()
+
+    @hookimpl
+    def streamer_register_handlers(self) -> list[Any]:
+        self.note("register_handlers")
+        return [at_once, queued, flaky]
+
+    @hookimpl
+    def streamer_register_commands(self, cli: Any) -> None:
+        self.note("register_commands")
+
+    @hookimpl
+    def streamer_register_panels(self) -> None:
+        self.note("register_panels")
+
+    @hookimpl
+    def streamer_startup(self, app: Streamer) -> None:
+        self.note("startup")
+
+    @hookimpl
+    def streamer_authenticate(self, handshake: Handshake) -> Principal:
+        self.note("authenticate", handshake.token)
+        return Principal(user="ada", tenant="acme", scopes=frozenset({"streamer:priority"}))
+
+    @hookimpl
+    def streamer_authorize(self, verb: str, resource: Any) -> None:
+        self.note("authorize", verb, resource.kind)
+
+    @hookimpl
+    def streamer_limit(self, request: Any) -> None:
+        self.note("limit", request.action if request else "connection")
+
+    @hookimpl
+    def streamer_admit(self, request: Any) -> None:
+        self.note("admit", request.action if request else "connection")
+
+    @hookimpl
+    def streamer_route(self) -> None:
+        self.note("route")
+
+    @hookimpl
+    def streamer_dispatch(self, change: Any) -> bool:
+        self.note("dispatch", change.lane)
+        return True
+
+    @hookimpl
+    def streamer_schedule(self, change: Any) -> bool:
+        self.note("schedule", change.lane)
+        return True
+
+    @hookimpl(wrapper=True)
+    def streamer_execute(self, call: Any) -> Generator[None, Any, Any]:
+        self.note("execute", call.mode, "begins")
+        try:
+            return (yield)
+        finally:
+            self.note("execute", call.mode, "ends")
+
+    @hookimpl
+    def streamer_circuit(self, name: str) -> Any:
+        self.note("circuit", name)
+        self.app.runtime.tell(
+            "streamer_on_circuit_change", name=name, before="half_open", after="closed"
+        )
+        return nullcontext()
+
+    @hookimpl
+    def streamer_retry(self, failure: Any) -> Again | None:
+        self.note("retry", failure.attempt)
+        return Again(delay_ms=1_000) if failure.attempt == 1 else None
+
+    @hookimpl(wrapper=True)
+    def streamer_deliver(self, update: Any, connection: str) -> Generator[None, Any, Any]:
+        verdict = yield
+        self.note("deliver", update.type, verdict.value)
+        return verdict
+
+    @hookimpl
+    def streamer_on_connect(self) -> None:
+        self.note("on_connect")
+
+    @hookimpl
+    def streamer_on_disconnect(self, reason: str) -> None:
+        self.note("on_disconnect", reason)
+
+    @hookimpl
+    def streamer_on_request(self, request: Any, mode: Mode) -> None:
+        self.note("on_request", request.action, mode)
+
+    @hookimpl
+    def streamer_on_transition(self, before: Any, after: Any) -> None:
+        self.note("on_transition", before, after)
+
+    @hookimpl
+    def streamer_on_update(self, updates: Any) -> None:
+        self.note("on_update", *(f"{one.seq}:{one.kind}" for one in updates))
+
+    @hookimpl
+    def streamer_on_dead_letter(self, failure: Any) -> None:
+        self.note("on_dead_letter", failure.code)
+
+    @hookimpl
+    def streamer_on_circuit_change(self, name: str, before: str, after: str) -> None:
+        self.note("on_circuit_change", name, before, after)
+
+    @hookimpl
+    def streamer_on_metric(self, metric: Any) -> None:
+        self.note("on_metric", metric.name)
+
+    @hookimpl
+    def streamer_on_flush(self) -> None:
+        self.note("on_flush")
+
+    @hookimpl
+    def streamer_health(self) -> None:
+        self.note("health")
+
+    @hookimpl
+    def streamer_shutdown(self, app: Streamer) -> None:
+        self.note("shutdown")
+
+
+class Stage:
+    """An application with a recorder in it, and one client."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.app = Streamer.start(
+            Settings.of({"store": "scratch", "transport": "scratch"}),
+            clock=self.clock,
+            found=[Found(name="recorder", value=f"{__name__}:Recorder")],
+        )
+        self.app.runtime.pulse = StepPulse(self.clock)
+        self.recorder: Any = self.app.hooks.get_plugin("recorder")
+        self.transport: Any = self.app.transport
+        self.connection: Connection | None = None
+
+    def taken(self) -> list[str]:
+        """Give what was called since it was last asked."""
+        calls: list[str] = self.recorder.calls
+        self.recorder.calls = []
+        return calls
+
+    def connect(self) -> None:
+        self.connection = self.app.connect(
+            Handshake(connection_id=self.transport.connect("c-1"), token="t")
+        )
+
+    def send(self, action: str, payload: Any = None, **more: Any) -> list[dict[str, Any]]:
+        assert self.connection is not None
+        data = json.dumps({"id": "r-1", "action": action, "payload": payload or {}, **more})
+        received = self.app.receive(self.connection, data.encode())
+        return [json.loads(frame) for frame in received.frames]
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    built = Stage()
+    yield built
+    built.app.close()
+
+
+@pytest.fixture
+def connected(stage: Stage) -> Stage:
+    stage.connect()
+    stage.taken()
+    return stage
+
+
+def test_start_and_end(stage: Stage) -> None:
+    assert stage.taken() == [
+        "register_handlers",
+        "open_transport scratch",
+        "open_store scratch",
+        "startup",
+    ]
+    assert [one.name for one in stage.app.health()] == ["store"]
+    stage.app.close()
+    assert stage.taken() == ["health", "on_flush", "shutdown"]
+
+
+def test_connecting_and_going(stage: Stage) -> None:
+    stage.taken()
+    stage.connect()
+    assert stage.taken() == [
+        "authenticate t",
+        "limit connection",
+        "admit connection",
+        "on_connect",
+        "on_metric connection.opened",
+    ]
+    stage.send("streamer.authenticate", {"token": "t2"})
+    assert stage.taken() == ["limit streamer.authenticate", "authenticate t2"]
+    stage.app.disconnect("c-1", "closed")
+    stage.app.disconnect("c-1", "closed")
+    assert stage.taken() == ["on_disconnect closed", "on_metric connection.closed"]
+
+
+def test_a_sync_request(connected: Stage) -> None:
+    (answer,) = connected.send("at_once", {"x": 1})
+    assert answer["data"] == {"x": 1}
+    assert connected.taken() == [
+        "authorize call action",
+        "limit at_once",
+        "admit at_once",
+        "route",
+        "on_request at_once sync",
+        "execute sync begins",
+        "deliver progress delivered",
+        "on_metric message.sent",
+        "deliver chunk delivered",
+        "on_metric message.sent",
+        "execute sync ends",
+    ]
+
+
+def test_an_async_request(connected: Stage) -> None:
+    (answer,) = connected.send("queued", options={"priority": "high"})
+    assert answer["type"] == "acknowledgment"
+    assert connected.taken() == [
+        "authorize call action",
+        "authorize priority action",
+        "limit queued",
+        "admit queued",
+        "route",
+        "on_request queued async",
+        "on_transition None PENDING",
+        "on_metric request.accepted",
+    ]
+    assert connected.app.sweep().woken == 1
+    assert connected.taken() == ["dispatch high"]
+    assert connected.app.work()
+    assert connected.taken() == [
+        "on_transition PENDING PROCESSING",
+        "on_metric request.waited",
+        "execute async begins",
+        "deliver progress delivered",
+        "on_metric message.sent",
+        "on_update 1:chunk",
+        "deliver chunk delivered",
+        "on_metric message.sent",
+        "circuit ledger",
+        "on_circuit_change ledger half_open closed",
+        "execute async ends",
+        "on_metric request.executed",
+        "on_update 2:complete",
+        "deliver complete delivered",
+        "on_metric message.sent",
+        "on_transition PROCESSING COMPLETED",
+        "on_metric request.ended",
+        "on_metric request.age",
+    ]
+
+
+def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
+    connected.send("flaky")
+    connected.taken()
+    assert connected.app.work()
+    assert connected.taken() == [
+        "on_transition PENDING PROCESSING",
+        "on_metric request.waited",
+        "execute async begins",
+        "on_update 1:chunk",
+        "deliver chunk delivered",
+        "on_metric message.sent",
+        "execute async ends",
+        "on_metric request.executed",
+        "retry 1",
+        "deliver progress delivered",
+        "on_metric message.sent",
+        "on_metric request.retried",
+        "on_transition PROCESSING RETRYING",
+    ]
+    connected.app.sweep()
+    assert connected.taken() == ["schedule normal"]
+    connected.clock.advance(1_000)
+    assert connected.app.work()
+    assert connected.taken() == [
+        "on_transition RETRYING PROCESSING",
+        "on_metric request.waited",
+        "execute async begins",
+        "on_update 2:chunk",
+        "deliver chunk delivered",
+        "on_metric message.sent",
+        "execute async ends",
+        "on_metric request.executed",
+        "retry 2",
+        "on_update 3:chunk 4:error",
+        "deliver chunk delivered",
+        "on_metric message.sent",
+        "deliver error delivered",
+        "on_metric message.sent",
+        "on_transition PROCESSING FAILED",
+        "on_metric request.ended",
+        "on_metric request.age",
+        "on_dead_letter PROCESSING_FAILED",
+    ]
+
+
+def test_a_cancel(connected: Stage) -> None:
+    connected.send("queued")
+    connected.taken()
+    connected.send("streamer.cancel", {"request_id": "r-1"})
+    assert connected.taken() == [
+        "limit streamer.cancel",
+        "authorize cancel request",
+        "on_transition PENDING CANCELLED",
+        "deliver error delivered",
+        "on_metric message.sent",
+    ]
+
+
+def test_asking_about_a_request(connected: Stage) -> None:
+    connected.send("queued")
+    connected.taken()
+    connected.send("streamer.status", {"request_id": "r-1"})
+    connected.send("streamer.resume", {"requests": {"r-1": 0}})
+    connected.send("streamer.subscribe", {"request_id": "r-1"})
+    connected.send("streamer.list")
+    assert connected.taken() == [
+        "limit streamer.status",
+        "authorize status request",
+        "limit streamer.resume",
+        "authorize resume request",
+        "authorize resume request",
+        "limit streamer.subscribe",
+        "authorize subscribe request",
+        "authorize subscribe request",
+        "limit streamer.list",
+    ]
+
+
+def test_listing_actions_asks_for_each_handler(connected: Stage) -> None:
+    connected.send("streamer.actions")
+    assert connected.taken() == [
+        "limit streamer.actions",
+        "authorize call action",
+        "route",
+        "authorize call action",
+        "route",
+        "authorize call action",
+        "route",
+    ]
+
+
+def test_the_recorder_implements_every_hook() -> None:
+    implemented = {name for name in vars(Recorder) if name.startswith("streamer_")}
+    assert implemented == HOOKS
