@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from streamer_core import defaults, plugins
 from streamer_core import freeze as frozen_file
-from streamer_core import plugins
 from streamer_core.defaults import Defaults
 from streamer_core.engine import connect, dispatch, receive, requests, sweep, work
 from streamer_core.engine.pulse import Pulse
@@ -63,10 +63,18 @@ class Streamer:
         self.registry = Registry(self._specs() if load_handlers else ())
         if load_handlers:
             self._check_authenticator()
+        if settings.core.frozen is None:
+            # What was frozen was checked then; building every model's schema takes its time.
+            for registered in self.registry:
+                registered.check()
         self.transport = transport or self._opened_transport()
-        self.store = store or self._opened_store()
+        try:
+            self.store = store or self._opened_store()
+        except BaseException:
+            self.transport.close()
+            raise
         core = Defaults(settings.core, self.transport, self.clock)
-        plugins.register(self.hooks, "core", core, "streamer-core")
+        plugins.register(self.hooks, defaults.NAME, core, "streamer-core")
         plugins.check_pending(self.hooks)
         self.runtime = Runtime(
             settings=settings.core,
@@ -94,7 +102,7 @@ class Streamer:
         """
         app = cls(settings or Settings.load(), **parts)
         try:
-            app.hooks.hook.streamer_startup(app=app)
+            plugins.start_all(app.hooks, app)
         except BaseException:
             app.close()
             raise
@@ -149,8 +157,8 @@ class Streamer:
 
     def health(self) -> list[Health]:
         """Ask the store and every plugin how they are."""
-        answers = [answer for _, answer in collect(self.hooks, "streamer_health")]
-        return [self._store_health(), *answers]
+        answers = collect(self.hooks, "streamer_health", on_error=_ill)
+        return [self._store_health(), *(answer for _, answer in answers)]
 
     def drain(self, timeout_s: float) -> None:
         """Let running handlers end; ask them to stop at half time; give back what is left."""
@@ -203,6 +211,12 @@ class Streamer:
         if frozen is None:
             return plugins.discover(self.settings.core.plugins)
         found, self._modules = frozen_file.read(self.settings.root / frozen, self.settings)
+        wanted = self.settings.core.plugins
+        if wanted is not None and set(wanted) != {one.name for one in found}:
+            raise ConfigurationError(
+                f"{frozen}: it loads other plugins than [streamer] plugins or STREAMER_PLUGINS "
+                f"names; run `streamer freeze` again, or start without the frozen file"
+            )
         return found
 
     def _handler_modules(self) -> list[str]:
@@ -248,6 +262,10 @@ class Streamer:
             detail = type(error).__name__
         latency_ms = (self.clock.monotonic() - began) * 1000
         return Health(name="store", ok=not detail, detail=detail, latency_ms=latency_ms)
+
+
+def _ill(plugin: str) -> Health:
+    return Health(name=plugin, ok=False, detail="The check failed; the log says why")
 
 
 def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str) -> Any:

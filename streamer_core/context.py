@@ -115,11 +115,13 @@ class Context:
 
         Args:
             percentage: 0 to 100, held within it; a fall is held at the highest so far.
-            message: a short text for people.
-            metadata: a JSON object.
+            message: a short text for people, cut at 1000 characters.
+            metadata: a JSON object of 32 KB at most.
 
         Raises:
-            ValueError: `percentage` is not a number, or `metadata` is no JSON object.
+            ValueError: `percentage` is not a number.
+            Unserializable: JSON cannot hold `metadata`.
+            TooLarge: `metadata` is larger.
         """
         self._report.progress(percentage, message, metadata)
 
@@ -130,7 +132,9 @@ class Context:
         pieces are sent but not kept.
 
         Raises:
-            Reject: JSON cannot hold the piece, or it is larger than a message may be.
+            Unserializable: JSON cannot hold the piece.
+            TooLarge: it is larger than a message may be.
+            Unavailable: the client of a sync request does not take it.
         """
         self._report.emit(data)
 

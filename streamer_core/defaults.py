@@ -17,6 +17,7 @@ from streamer_core.model.request import Failure, Request
 from streamer_core.ports import Clock, Delivery, Transport
 from streamer_core.settings import CoreSettings
 
+NAME = "core"
 _MOST_DOUBLINGS = 40
 
 

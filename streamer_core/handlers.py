@@ -14,6 +14,7 @@ from streamer_core.model.handler import Concurrency, HandlerSpec, TopicSpec
 from streamer_core.model.message import Mode
 from streamer_core.model.policy import Policy
 from streamer_core.model.principal import Principal
+from streamer_core.typeddicts import is_typeddict
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -162,7 +163,7 @@ def _is_plain(hint: Any) -> bool:
 
 def _checked_type(hint: Any, where: str, name: str) -> Any:
     is_model = isinstance(hint, type) and hasattr(hint, "model_validate")
-    if is_model or is_dataclass(hint) or typing.is_typeddict(hint):
+    if is_model or is_dataclass(hint) or is_typeddict(hint):
         return hint
     raise ConfigurationError(
         f"{where}: {name!r} is annotated {hint!r}; a payload is a pydantic model, a dataclass, "

@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from streamer_core.errors import ConfigurationError
-from streamer_core.hooks import new_manager
+from streamer_core.hooks import may_wrap, new_manager
 from streamer_core.markers import PROJECT
 from streamer_core.model.manifest import Manifest
 from streamer_core.settings import Settings, validate_section
@@ -171,7 +171,7 @@ def _manifest(name: str, cls: type[Any]) -> Manifest:
     manifest = getattr(cls, "manifest", _NO_MANIFEST)
     if not isinstance(manifest, Manifest):
         raise ConfigurationError(
-            f"plugin {name!r}: {cls.__qualname__}.manifest must be a streamer_core.Manifest"
+            f"plugin {name!r}: {cls.__qualname__}.manifest must be a streamer_core.plugin.Manifest"
         )
     return manifest
 
@@ -211,6 +211,12 @@ def _check_implementation(source: str, name: str, method: Any) -> None:
             f"{source}: {name} is `async def`; hooks are plain functions: write `def {name}`, "
             f"and run what is asynchronous on an event loop of your own"
         )
+    options = getattr(method, f"{PROJECT}_impl")
+    if (options.get("wrapper") or options.get("hookwrapper")) and not may_wrap(name):
+        raise ConfigurationError(
+            f"{source}: {name} cannot be surrounded: its plugins are called one by one; "
+            f"take `wrapper=True` out"
+        )
     for parameter in inspect.signature(method).parameters.values():
         if parameter.default is not parameter.empty:
             raise ConfigurationError(
@@ -224,6 +230,26 @@ def check_pending(manager: pluggy.PluginManager) -> None:
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
+        name = manager.get_name(error.plugin)
         raise ConfigurationError(
-            f"{error}; no hook has that name: streamer_core/hookspecs.py lists them"
+            f"plugin {name!r}: {error}; no hook has that name: docs/hooks.md lists them"
         ) from None
+
+
+def start_all(manager: pluggy.PluginManager, app: object) -> None:
+    """Let every plugin begin, in order.
+
+    Raises:
+        ConfigurationError: one cannot; names it.
+    """
+    for implementation in reversed(manager.hook.streamer_startup.get_hookimpls()):
+        given = (app,) if "app" in implementation.argnames else ()
+        try:
+            implementation.function(*given)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                f"plugin {implementation.plugin_name!r} cannot start: "
+                f"{type(error).__name__}: {error}"
+            ) from error

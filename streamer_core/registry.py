@@ -7,8 +7,10 @@ from typing import Any
 
 from streamer_core.errors import ConfigurationError, Invalid
 from streamer_core.model.handler import HandlerSpec, TopicSpec
+from streamer_core.typeddicts import readable
 
 _SHOWN_PROBLEMS = 20
+_SHOWN_CHARS = 200
 
 
 class Registered:
@@ -22,7 +24,7 @@ class Registered:
         # 110 ms to import and build a first model: a start that validates nothing saves it.
         from pydantic import TypeAdapter  # noqa: PLC0415
 
-        return TypeAdapter(self.spec.payload_type)
+        return TypeAdapter(readable(self.spec.payload_type))
 
     def validate(self, payload: Mapping[str, Any]) -> Any:
         """Give the payload as the handler's type.
@@ -39,10 +41,24 @@ class Registered:
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False, include_input=False)
             details = [
-                {"path": ".".join(["payload", *map(str, p["loc"])]), "message": p["msg"]}
+                {"path": _path(p["loc"]), "message": p["msg"][:_SHOWN_CHARS]}
                 for p in problems[:_SHOWN_PROBLEMS]
             ]
             raise Invalid("The payload does not fit the action", details=details) from None
+
+    def check(self) -> None:
+        """See at the start, not at the first request, that payloads can be validated.
+
+        Raises:
+            ConfigurationError: names the handler and what its payload's type lacks.
+        """
+        try:
+            _ = self.schema
+        except Exception as error:
+            where = f"{self.spec.module}.{self.spec.call.__qualname__}"
+            raise ConfigurationError(
+                f"{where}: its payload cannot be validated: {type(error).__name__}: {error}"
+            ) from error
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -107,6 +123,11 @@ class Registry:
     def scopes(self) -> frozenset[str]:
         """All scopes that any handler asks for."""
         return frozenset().union(*(registered.spec.scopes for registered in self))
+
+
+def _path(parts: Iterable[int | str]) -> str:
+    # The names may be the client's own, and as long as a message.
+    return ".".join(["payload", *map(str, parts)])[:_SHOWN_CHARS]
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

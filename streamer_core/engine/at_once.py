@@ -6,12 +6,13 @@ is stored as claimed already, so that a repeat is answered from the store and a 
 
 from typing import Any
 
-from streamer_core.engine import work
+from streamer_core.engine import deliver, work
 from streamer_core.engine.execution import run
 from streamer_core.engine.live import LiveExecution
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.model import encode
+from streamer_core.model.call import Outgoing
 from streamer_core.model.connection import Connection
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.ids import request_subject
@@ -23,7 +24,7 @@ from streamer_core.ports import Enqueued
 def answer(
     rt: Runtime, connection: Connection, message: Message, spec: HandlerSpec, payload: Any
 ) -> Received:
-    """Run the handler now and answer; no frames where the pulse has answered for it already."""
+    """Run the handler now and answer; no frames where the pulse has answered for it."""
     execution = LiveExecution(rt, spec, connection, message)
     rt.pulse.add(execution)
     try:
@@ -32,29 +33,37 @@ def answer(
         execution.ended = True
         rt.pulse.remove(execution)
     if not execution.take():
-        return Received()
+        return Received(frames=execution.last_word())
     return Received(frames=execution.answer_to(outcome))
 
 
 def answer_once(rt: Runtime, connection: Connection, enqueued: Enqueued) -> Received:
     """Run an idempotent request now, or answer a repeat from what is stored."""
-    request = enqueued.request
+    answered: list[bool] = []
+
+    def answer_for_it() -> None:
+        # The handler hangs, and this thread with it: the pulse says what became of it.
+        for message in _stored_answer(rt, connection, enqueued.request):
+            answered.append(deliver.send_patiently(rt, message, connection.id))
+
     if enqueued.created:
-        work.run_claimed(rt, request)
-        request = rt.store.get(request.ref) or request
+        work.run_claimed(rt, enqueued.request, abandoned=answer_for_it)
+    if answered:
+        return Received()
+    answer = _stored_answer(rt, connection, enqueued.request)
+    return Received(frames=tuple(message.data for message in answer))
+
+
+def _stored_answer(rt: Runtime, connection: Connection, request: Request) -> list[Outgoing]:
+    request = rt.store.get(request.ref) or request
     if not request.status.terminal:
         # Under way elsewhere, or to be tried again: its end will follow on this connection.
         life = connection.expires_at
         rt.store.subscribe(request_subject(request.ref), connection.id, expires_at=life)
         request = rt.store.get(request.ref) or request
-    if request.status.terminal:
-        return Received(frames=_stored_answer(rt, request))
-    return Received(frames=(encode.acknowledgment(rt.clock.now(), request, "Stored").data,))
-
-
-def _stored_answer(rt: Runtime, request: Request) -> tuple[bytes, ...]:
     if request.status is Status.COMPLETED:
         result = (request.outcome or {}).get("result")
-        return (encode.response(rt.clock.now(), request.id, result).data,)
-    ended = rt.store.updates(request.ref, after=request.last_seq - 1, limit=1)
-    return tuple(encode.update(request.id, request.ref, update).data for update in ended)
+        return [encode.response(rt.clock.now(), request.id, result)]
+    if request.status.terminal:
+        return encode.end(request)
+    return [encode.acknowledgment(rt.clock.now(), request, "Stored")]

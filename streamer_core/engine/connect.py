@@ -40,6 +40,8 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
 
 
 def _admit(rt: Runtime, handshake: Handshake) -> Connection:
+    if rt.draining.is_set():
+        raise Unavailable("The server is about to stop; connect again")
     principal = authenticated(rt, handshake)
     now = rt.clock.now()
     connection = Connection(
@@ -103,8 +105,4 @@ def renew(rt: Runtime, connection: Connection, token: str) -> Connection:
 
 def disconnect(rt: Runtime, connection_id: str, reason: str) -> None:
     """Forget a connection. Its requests go on: promise 6."""
-    try:
-        deliver.forget(rt, connection_id, reason)
-    except StoreError:
-        # The sweeper forgets it once it has expired.
-        rt.log.warning("connection could not be forgotten", connection_id=connection_id)
+    deliver.forget_if_possible(rt, connection_id, reason)

@@ -1,9 +1,10 @@
 """Messages to connections: through the hooks to the transport, and what its verdict means."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 from streamer_core.engine.runtime import Runtime
-from streamer_core.errors import StoreError, TransportError
+from streamer_core.errors import StoreError
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
 from streamer_core.model.ids import request_subject
@@ -11,6 +12,8 @@ from streamer_core.model.request import Request
 from streamer_core.ports import Delivery
 
 _PAGE = 200
+_PATIENCE_S = 1.0
+_STEP_S = 0.05
 
 
 def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[str]:
@@ -24,7 +27,7 @@ def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[st
     busy = []
     for connection_id, verdict in verdicts.items():
         if verdict is Delivery.GONE:
-            forget(rt, connection_id, "gone")
+            forget_if_possible(rt, connection_id, "gone")
         elif verdict is Delivery.BUSY:
             busy.append(connection_id)
         elif verdict is Delivery.TOO_LARGE:
@@ -41,18 +44,44 @@ def _send_all(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> di
         return {one: _send_one(rt, outgoing, one) for one in connections}
     try:
         return dict(rt.transport.send_many(connections, outgoing.data))
-    except TransportError:
+    except Exception:
+        # TransportError where it is a good transport; a bad one must not cost the request either.
         rt.log.exception("transport failed", type=outgoing.type, ref=outgoing.ref)
         return dict.fromkeys(connections, Delivery.BUSY)
 
 
 def _send_one(rt: Runtime, outgoing: Outgoing, connection_id: str) -> Delivery:
     try:
-        verdict: Delivery = rt.hook.streamer_deliver(update=outgoing, connection=connection_id)
+        verdict = rt.hook.streamer_deliver(update=outgoing, connection=connection_id)
     except Exception:
         rt.log.exception("delivery failed", type=outgoing.type, connection_id=connection_id)
         return Delivery.BUSY
-    return verdict
+    if isinstance(verdict, Delivery):
+        return verdict
+    rt.log.error("streamer_deliver gave no Delivery", given=repr(verdict))
+    return Delivery.BUSY
+
+
+def send_patiently(rt: Runtime, outgoing: Outgoing, connection_id: str) -> bool:
+    """Send one message that is stored nowhere, waiting a little for a client that is busy.
+
+    False where it never took it.
+    """
+    waited = 0.0
+    while send(rt, outgoing, [connection_id]):
+        if waited >= _PATIENCE_S:
+            return False
+        time.sleep(_STEP_S)
+        waited += _STEP_S
+    return True
+
+
+def forget_if_possible(rt: Runtime, connection_id: str, reason: str) -> None:
+    """Forget a connection, or leave it to the sweeper, which does once it has expired."""
+    try:
+        forget(rt, connection_id, reason)
+    except StoreError:
+        rt.log.warning("connection could not be forgotten", connection_id=connection_id)
 
 
 def forget(rt: Runtime, connection_id: str, reason: str) -> None:

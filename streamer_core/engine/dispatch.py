@@ -12,7 +12,14 @@ def wake(rt: Runtime, change: Change) -> None:
     """
     if change.kind is ChangeKind.ENDED:
         deliver.send_unsent(rt, change.ref)
-    elif change.due_at <= rt.clock.now():
-        rt.hook.streamer_dispatch(change=change)
     else:
-        rt.hook.streamer_schedule(change=change)
+        _tell_of(rt, change)
+
+
+def _tell_of(rt: Runtime, change: Change) -> None:
+    due = change.due_at <= rt.clock.now()
+    try:
+        (rt.hook.streamer_dispatch if due else rt.hook.streamer_schedule)(change=change)
+    except Exception:
+        # The sweeper finds the request again, and must go on with the others now.
+        rt.log.exception("nobody could be woken", ref=change.ref, due_at=change.due_at)

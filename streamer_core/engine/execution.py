@@ -18,7 +18,7 @@ from streamer_core.engine.outcome import (
 )
 from streamer_core.engine.pulse import Running
 from streamer_core.engine.runtime import Runtime
-from streamer_core.errors import CircuitOpen, HandlerTimeout
+from streamer_core.errors import CircuitOpen, HandlerTimeout, Refused, Reject
 from streamer_core.model.call import Call
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Mode
@@ -164,9 +164,8 @@ def _continued(execution: Execution, call: Call, later: ContinueLater) -> Outcom
 
 
 def _log_failure(execution: Execution, context: Context, error: BaseException) -> None:
-    expected = isinstance(error, execution.handler.never_retry)
     log = context.log
-    if expected:
+    if isinstance(error, Reject | Refused):
         log.info("handler rejected the request", error=type(error).__qualname__)
     else:
         log.error("handler failed", exc_info=error)

@@ -36,6 +36,8 @@ class LiveExecution(Execution):
         self._unsent: Snapshot | None = None
         self._progress_due = 0.0
         self._send = threading.Lock()
+        self._last_word: Outgoing | None = None
+        self._sending_last = threading.Lock()
 
     def call(self, payload: Any) -> Call:
         """Describe the run to the hooks."""
@@ -74,9 +76,8 @@ class LiveExecution(Execution):
         """Send a chunk."""
         value = plain(data, "chunk")
         with self._send:
-            self._seq += 1
             chunk = Update(
-                seq=self._seq,
+                seq=self._seq + 1,
                 kind=Kind.CHUNK,
                 attempt=1,
                 body={"data": value},
@@ -85,8 +86,12 @@ class LiveExecution(Execution):
             message = encode.update(self._message.id, self._ref, chunk)
             if len(message.data) > self.rt.settings.max_message_bytes:
                 raise TooLarge("A piece of the output is larger than a message may be")
-            if not self.settled:
-                deliver.send(self.rt, message, [self._connection_id])
+            if self.settled:
+                return
+            # Nobody could send it again: a number is only spent on what was taken.
+            if not deliver.send_patiently(self.rt, message, self._connection_id):
+                raise Unavailable("The client does not take the output")
+            self._seq += 1
 
     def stop(self, reason: str) -> None:
         """Ask the handler to stop; a worker that goes lets it end, it will not be long."""
@@ -101,10 +106,9 @@ class LiveExecution(Execution):
     def tick(self, now: float) -> None:
         """Send the newest snapshot; answer for a handler that outlived its time."""
         if self.settled:
-            return
-        if self.overdue(now) and self.take():
-            late = self.failed(HandlerTimeout(f"{self.handler.action} outlived its timeout"))
-            deliver.send(self.rt, self._error(late.failure), [self._connection_id])
+            self._send_last_word()
+        elif self.overdue(now):
+            self._answer_for_it(HandlerTimeout(f"{self.handler.action} outlived its timeout"))
         elif self._unsent is not None and now >= self._progress_due:
             with self._lock:
                 snapshot, self._unsent = self._unsent, None
@@ -117,9 +121,26 @@ class LiveExecution(Execution):
 
     def release(self) -> None:
         """Answer for the handler: its worker goes."""
-        if self.take():
-            gone = self.failed(Unavailable("The server is about to stop; send it again"))
-            deliver.send(self.rt, self._error(gone.failure), [self._connection_id])
+        self._answer_for_it(Unavailable("The server is about to stop; send it again"))
+
+    def _answer_for_it(self, error: Exception) -> None:
+        with self._sending_last:
+            if not self.take():
+                return
+            self._last_word = self._error(self.failed(error).failure)
+        self._send_last_word()
+
+    def _send_last_word(self) -> None:
+        with self._sending_last:
+            word = self._last_word
+            if word and not deliver.send(self.rt, word, [self._connection_id]):
+                self._last_word = None
+
+    def last_word(self) -> tuple[bytes, ...]:
+        """Take what was said in the handler's stead, where the client has not taken it yet."""
+        with self._sending_last:
+            word, self._last_word = self._last_word, None
+        return (word.data,) if word else ()
 
     # -- the answer
 

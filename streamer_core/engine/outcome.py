@@ -6,6 +6,7 @@ from typing import Any
 
 from streamer_core.context import KEEP
 from streamer_core.errors import HandlerTimeout, Refused, Reject, Unserializable
+from streamer_core.model import encode
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.request import Failure
 
@@ -52,6 +53,7 @@ def failure_of(
 ) -> Failure:
     """Describe a failed attempt: what a client may read, and the whole truth for operators."""
     code, message, details, retryable = _public(error, handler)
+    message, details = encode.public(message, details)
     return Failure(
         attempt=attempt,
         code=code,

@@ -1,7 +1,8 @@
 """One thread beside the running handlers: heartbeats, progress, chunks and timeouts.
 
 It looks at every running call at least each `TICK_S`, which bounds how late a timeout is noticed.
-Without a running call it sleeps.
+It sleeps once no call has come for `QUIET_TICKS`: waking it for each of many short calls would cost
+more than they do.
 """
 
 import threading
@@ -11,6 +12,7 @@ from streamer_core.log import get_logger
 from streamer_core.ports import Clock
 
 TICK_S = 0.05
+QUIET_TICKS = 20
 
 
 class Running(ABC):
@@ -44,6 +46,7 @@ class Pulse:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._asleep = False
+        self._quiet = 0
         self._closed = False
 
     @property
@@ -54,6 +57,7 @@ class Pulse:
     def add(self, running: Running) -> None:
         """Begin to look at a call."""
         self._running[id(running)] = running
+        self._quiet = 0
         if self._thread is None:
             self._start()
         elif self._asleep:
@@ -94,7 +98,8 @@ class Pulse:
                     get_logger().exception("the pulse of a call failed")
 
     def _wait(self) -> None:
-        if self._running:
+        self._quiet += 1
+        if self._running or self._quiet <= QUIET_TICKS:
             self._wake.wait(TICK_S)
             return
         self._asleep = True

@@ -11,6 +11,7 @@ pulse thread          └── each 200 ms: send ────────┴─
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from streamer_core.context import KEEP
@@ -18,11 +19,11 @@ from streamer_core.engine import deliver
 from streamer_core.engine.execution import Execution
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.snapshots import next_snapshot, plain, retrying
-from streamer_core.errors import LostLease, TooLarge
+from streamer_core.errors import LostLease, StoreError, TooLarge
 from streamer_core.model import encode
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.ids import request_subject
-from streamer_core.model.request import Request, Snapshot
+from streamer_core.model.request import Request, Snapshot, Status
 from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Held, Store
 
@@ -46,7 +47,9 @@ class StoredExecution(Execution):
         self._last_seq = request.last_seq
         self._subscribers: list[str] = []
         self._subscribers_version = -1
+        self._newest_version = request.subscribers_version
         self._behind: dict[str, int] = {}
+        self._in_doubt = False
         self._snapshot = self._restored_snapshot()
         self._unsent: Snapshot | None = None
         self._unkept: Snapshot | None = None
@@ -92,6 +95,8 @@ class StoredExecution(Execution):
             kind=Kind.CHUNK, attempt=self.attempt, body={"data": value}, at=self.rt.clock.now()
         )
         with self._lock:
+            if self.settled:
+                return  # nobody would ever empty the buffer
             self._chunks.append(chunk)
             full = len(self._chunks) >= self.rt.settings.chunk_buffer
         if full:
@@ -108,7 +113,8 @@ class StoredExecution(Execution):
     def flush(self, checkpoint: Any = KEEP) -> None:
         """Store the buffered chunks, and the checkpoint behind them; then send them."""
         with self._io:
-            chunks, snapshot = self._buffered()
+            self.settle_doubt()
+            chunks, snapshot = self._unstored()
             if self.settled or not (chunks or checkpoint is not KEEP):
                 return
             state = Store.unchanged if checkpoint is KEEP else checkpoint
@@ -123,10 +129,25 @@ class StoredExecution(Execution):
             except LostLease:
                 self._lose()
                 raise
+            except StoreError:
+                self._in_doubt = True
+                raise
             self._drop(chunks, snapshot)
             self._learn(held)
             self._flush_due = self.rt.clock.monotonic() + self.rt.settings.chunk_interval / 1000
             self.send_updates(chunks, held.last_seq)
+
+    def settle_doubt(self) -> None:
+        """Find out whether a write that failed took effect; made again it would get new numbers."""
+        if not self._in_doubt:
+            return
+        stored = self.rt.store.get(self.request.ref)
+        self._in_doubt = False
+        if stored and stored.status is Status.PROCESSING and stored.fence == self.request.fence:
+            chunks, _ = self._unstored()
+            done = chunks[: stored.last_seq - self._last_seq]
+            self._drop(done, None)
+            self.send_updates(done, stored.last_seq)
 
     def writing(self) -> AbstractContextManager[Any]:
         """Keep all other writes and sends of this request waiting."""
@@ -159,11 +180,19 @@ class StoredExecution(Execution):
         message = encode.progress(self.rt.clock.now(), self.request.id, self.request.ref, snapshot)
         deliver.send(self.rt, message, [o for o in self._subscribers if o not in self._behind])
 
-    def take_chunks(self) -> tuple[list[NewUpdate], Snapshot | None]:
-        """Give what is buffered to whoever writes the request's end."""
+    def buffered(self) -> tuple[list[NewUpdate], Snapshot | None]:
+        """Give what is buffered, and the newest snapshot, to whoever writes the run's end."""
         with self._lock:
-            chunks, self._chunks = self._chunks, []
-            return chunks, (self._snapshot if self._snapshot.n else None)
+            return list(self._chunks), (self._snapshot if self._snapshot.n else None)
+
+    def forget_buffered(self) -> None:
+        """Forget what is not stored yet: it is behind the checkpoint that the next run starts at."""
+        with self._lock:
+            self._chunks.clear()
+            self._snapshot = replace(
+                self._snapshot, after=min(self._snapshot.after, self._last_seq)
+            )
+            self._unsent = self._unsent and self._snapshot
 
     def unsent(self) -> Snapshot | None:
         """Take the newest snapshot, where it was not sent yet."""
@@ -171,7 +200,7 @@ class StoredExecution(Execution):
             snapshot, self._unsent = self._unsent, None
             return snapshot
 
-    def _buffered(self) -> tuple[list[NewUpdate], Snapshot | None]:
+    def _unstored(self) -> tuple[list[NewUpdate], Snapshot | None]:
         with self._lock:
             return list(self._chunks), self._unkept
 
@@ -187,15 +216,24 @@ class StoredExecution(Execution):
             self._last_seq = held.last_seq
         if held.cancel_requested:
             self.stop("cancel")
-        if held.subscribers_version != self._subscribers_version:
-            self._subscribers = list(self.rt.store.subscribers(request_subject(self.request.ref)))
-            self._subscribers_version = held.subscribers_version
+        self._newest_version = held.subscribers_version
+        if self._newest_version != self._subscribers_version:
+            self._read_subscribers()
+
+    def _read_subscribers(self) -> None:
+        try:
+            found = self.rt.store.subscribers(request_subject(self.request.ref))
+        except StoreError:
+            # What is written is written. The next write tries again; nothing counts as sent so far.
+            self.rt.log.warning("subscribers could not be read", ref=self.request.ref)
+            return
+        self._subscribers = list(found)
+        self._subscribers_version = self._newest_version
 
     def learn_subscribers(self) -> None:
         """Read who follows the request, before the first message."""
         with self._io:
-            self._subscribers = list(self.rt.store.subscribers(request_subject(self.request.ref)))
-            self._subscribers_version = self.request.subscribers_version
+            self._read_subscribers()
 
     def learn(self, held: Held) -> None:
         """Take in what a write told, whoever made it."""
@@ -269,6 +307,8 @@ class StoredExecution(Execution):
     def mark_sent(self, now: float) -> None:
         """Note how far everybody has been sent to."""
         self._mark_due = now + _SENT_MARK_S
+        if self._subscribers_version != self._newest_version:
+            return  # somebody may lack what the others were sent
         self._marked = min([self._last_seq, *self._behind.values()])
         deliver.mark_sent(self.rt, self.request.ref, self._marked)
 

@@ -12,7 +12,7 @@ from streamer_core.model.connection import Connection
 from streamer_core.model.ids import ref_of, request_subject, topic_subject
 from streamer_core.model.message import Message
 from streamer_core.model.request import Request, Status
-from streamer_core.ports import Query
+from streamer_core.ports import Page, Query
 
 _MOST_LISTED = 100
 _USUALLY_LISTED = 20
@@ -25,11 +25,14 @@ def status(rt: Runtime, connection: Connection, message: Message) -> Received:
     """Show one request."""
     ref = visible.ref_in(connection.principal, message)
     request = visible.find(rt, connection.principal, ref, "status")
-    return _answer(rt, message, visible.view(request))
+    return _about(rt, message, request)
 
 
 def list_own(rt: Runtime, connection: Connection, message: Message) -> Received:
-    """List the asker's own requests, newest first."""
+    """List the asker's own requests, newest first: as many of those asked for as a message holds.
+
+    Their results are left out; `streamer.status` has them.
+    """
     principal, payload = connection.principal, message.payload
     query = Query(
         tenant=principal.tenant,
@@ -38,13 +41,21 @@ def list_own(rt: Runtime, connection: Connection, message: Message) -> Received:
         action=_text(payload, "action"),
         since=_number(payload, "since", None, 0, 2**53),
     )
-    limit = _number(payload, "limit", _USUALLY_LISTED, 1, _MOST_LISTED)
+    limit = _number(payload, "limit", _USUALLY_LISTED, 1, _MOST_LISTED) or 1
+    while True:
+        page = _page(rt, query, limit, _text(payload, "cursor"))
+        data = {"requests": [visible.summary(one) for one in page.items], "cursor": page.cursor}
+        answer = _answer(rt, message, data)
+        if limit == 1 or _fits(rt, answer):
+            return answer
+        limit //= 2
+
+
+def _page(rt: Runtime, query: Query, limit: int, cursor: str | None) -> Page:
     try:
-        page = rt.store.query(query, limit=limit or 1, cursor=_text(payload, "cursor"))
+        return rt.store.query(query, limit=limit, cursor=cursor)
     except ValueError:
         raise Invalid.field("payload.cursor", "is not a cursor of this list") from None
-    data = {"requests": [visible.view(one) for one in page.items], "cursor": page.cursor}
-    return _answer(rt, message, data)
 
 
 def cancel(rt: Runtime, connection: Connection, message: Message) -> Received:
@@ -55,7 +66,7 @@ def cancel(rt: Runtime, connection: Connection, message: Message) -> Received:
     request = cancel_stored(rt, ref)
     if request is None:
         raise NotFound("There is no such request")
-    return _answer(rt, message, visible.view(request))
+    return _about(rt, message, request, *encode.end(request))
 
 
 def cancel_stored(rt: Runtime, ref: str) -> Request | None:
@@ -125,15 +136,12 @@ def subscribe(rt: Runtime, connection: Connection, message: Message) -> Received
     visible.find(rt, connection.principal, ref, "subscribe")
     rt.store.subscribe(request_subject(ref), connection.id, expires_at=connection.expires_at)
     request = visible.find(rt, connection.principal, ref, "subscribe")
-    return _answer(rt, message, visible.view(request), *_present(rt, request))
+    return _about(rt, message, request, *_present(rt, request))
 
 
 def _present(rt: Runtime, request: Request) -> list[Outgoing]:
-    if request.status.terminal:
-        ended = rt.store.updates(request.ref, after=request.last_seq - 1, limit=1)
-        return [encode.update(request.id, request.ref, update) for update in ended]
-    if request.progress is None:
-        return []
+    if request.status.terminal or request.progress is None:
+        return encode.end(request)
     return [encode.progress(rt.clock.now(), request.id, request.ref, request.progress)]
 
 
@@ -146,6 +154,16 @@ def unsubscribe(rt: Runtime, connection: Connection, message: Message) -> Receiv
     ref = visible.ref_in(connection.principal, message)
     rt.store.unsubscribe(request_subject(ref), connection.id)
     return _answer(rt, message, {"ref": ref})
+
+
+def _about(rt: Runtime, message: Message, request: Request, *more: Outgoing) -> Received:
+    """Show a request; without its result where both do not fit: `streamer.resume` brings that."""
+    answer = _answer(rt, message, visible.view(request), *more)
+    return answer if _fits(rt, answer) else _answer(rt, message, visible.summary(request), *more)
+
+
+def _fits(rt: Runtime, answer: Received) -> bool:
+    return len(answer.frames[0]) <= rt.settings.max_message_bytes
 
 
 def _answer(rt: Runtime, message: Message, data: Any, *more: Outgoing) -> Received:

@@ -13,11 +13,13 @@ from streamer_core.errors import Invalid, Refused
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
 from streamer_core.model.connection import Connection
+from streamer_core.model.decode import REQUEST_ID
 from streamer_core.model.ids import ref_of, request_subject
 from streamer_core.model.request import Request
 
 MOST_REQUESTS = 50
 PAGE = 200
+_MOST_SEQ = 2**53
 _PAGE_BYTES = 1024 * 1024
 
 
@@ -32,7 +34,9 @@ def wanted(value: Any, path: str) -> Mapping[str, int]:
     if len(value) > MOST_REQUESTS:
         raise Invalid.field(path, f"may name {MOST_REQUESTS} requests at most")
     for request_id, seq in value.items():
-        if isinstance(seq, bool) or not isinstance(seq, int) or seq < 0:
+        if not REQUEST_ID.fullmatch(request_id):
+            raise Invalid.field(path, "has a name that is no request's id")
+        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= _MOST_SEQ:
             raise Invalid.field(f"{path}.{request_id}", "must be a whole number from 0")
     return value
 
@@ -61,7 +65,7 @@ def replay(rt: Runtime, request: Request, last_seq: int) -> list[Outgoing]:
     """Give one page of what follows `last_seq`, the newest progress, and what closes the page."""
     now = rt.clock.now()
     messages: list[Outgoing] = []
-    reached, size, recovered = last_seq, 0, last_seq <= request.last_seq
+    reached, size, recovered = last_seq, 0, True
     for update in rt.store.updates(request.ref, after=last_seq, limit=PAGE):
         recovered = recovered and (update.seq == reached + 1)
         messages.append(encode.update(request.id, request.ref, update))
@@ -70,10 +74,12 @@ def replay(rt: Runtime, request: Request, last_seq: int) -> list[Outgoing]:
         if size >= _PAGE_BYTES:
             break
     more = reached < request.last_seq and bool(messages)
-    # Updates that have expired leave a hole, or nothing at all.
-    recovered = recovered and (bool(messages) or last_seq == request.last_seq)
+    if not messages and reached != request.last_seq:
+        # All of it has expired, or the client has seen more than there is, as of an older request
+        # of that id. It begins anew from the present state.
+        recovered, reached = False, request.last_seq
+        messages += encode.end(request)
     if not more and request.progress is not None and not request.status.terminal:
         messages.append(encode.progress(now, request.id, request.ref, request.progress))
-    reached = min(reached, request.last_seq)  # a client that claims to have more than there is
     closing = encode.resumed(now, request.id, recovered=recovered, last_seq=reached, more=more)
     return [*messages, closing]

@@ -10,10 +10,11 @@ from streamer_core.context import KEEP
 from streamer_core.engine.outcome import Cancelled, Done, Failed, GiveBack, Lost, Outcome
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.verdict import verdict
 from streamer_core.errors import Conflict, LostLease, TooLarge, Unserializable
 from streamer_core.model import encode
-from streamer_core.model.policy import Again, Verdict
-from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.model.policy import Again
+from streamer_core.model.request import Failure, Request, Status
 from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Store
 
@@ -83,9 +84,9 @@ def _complete(execution: StoredExecution, value: object) -> None:
 
 def _fail(execution: StoredExecution, failure: Failure) -> None:
     rt, request = execution.rt, execution.request
-    verdict: Verdict = rt.hook.streamer_retry(request=request, failure=failure)
-    if isinstance(verdict, Again) and execution.stop_reason != "cancel":
-        _retry(execution, failure, verdict.delay_ms)
+    answer = verdict(rt, request, failure)
+    if isinstance(answer, Again) and execution.stop_reason != "cancel":
+        _retry(execution, failure, answer.delay_ms)
     else:
         terminal = failed_update(failure, rt.clock.now())
         _finish(execution, Status.FAILED, terminal, failure)
@@ -99,8 +100,7 @@ def _cancel(execution: StoredExecution) -> None:
 def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> None:
     rt, request = execution.rt, execution.request
     due_at = rt.clock.now() + delay_ms
-    # What this attempt put out after its checkpoint would be forgotten by the next: not stored.
-    execution.take_chunks()
+    execution.forget_buffered()
     snapshot = execution.retrying(due_at)
     try:
         rt.store.requeue(
@@ -121,18 +121,17 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> None:
 def _give_back(execution: StoredExecution, outcome: GiveBack) -> None:
     rt, request = execution.rt, execution.request
     state = Store.unchanged
-    chunks: list[NewUpdate] = []
-    snapshot: Snapshot | None
     if outcome.state is KEEP:
-        # It will run again from its last checkpoint: what came after that is forgotten.
-        _, snapshot = execution.take_chunks()
+        execution.forget_buffered()
     else:
         try:
             state = encode.plain(outcome.state)
         except ValueError as error:
             unwritable = Unserializable(f"continue_later: {error}")
             return _fail(execution, execution.failed(unwritable).failure)
-        chunks, snapshot = execution.take_chunks()
+    execution.settle_doubt()
+    chunks, snapshot = execution.buffered()
+    unsent = execution.unsent()
     try:
         held = rt.store.requeue(
             request.ref,
@@ -146,7 +145,10 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> None:
     except Conflict:
         return _cancel(execution)
     execution.learn(held)
+    if unsent is not None:
+        execution.send_progress(unsent)
     execution.send_updates(chunks, held.last_seq)
+    execution.mark_sent(rt.clock.monotonic())
     return _moved(rt, request, Status.PENDING)
 
 
@@ -157,7 +159,8 @@ def _finish(
     failure: Failure | None = None,
 ) -> None:
     rt, request = execution.rt, execution.request
-    chunks, snapshot = execution.take_chunks()
+    execution.settle_doubt()
+    chunks, snapshot = execution.buffered()
     unsent = execution.unsent()
     held = rt.store.finish(
         request.ref,

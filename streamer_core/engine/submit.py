@@ -1,7 +1,8 @@
 """A handler's action: through the gates, then run at once or stored for a worker."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from streamer_core.errors import (
     ItemTooLarge,
     LimitReached,
     QuotaExceeded,
+    StoreError,
     TooLarge,
 )
 from streamer_core.model import encode
@@ -53,7 +55,8 @@ def submit(
     mode = _mode(rt, message, spec)
     rt.tell("streamer_on_request", request=message, handler=spec, mode=mode)
     if mode is Mode.SYNC and not spec.idempotent:
-        return at_once.answer(rt, connection, message, registered.spec, payload)
+        with _counted(rt, counts):
+            return at_once.answer(rt, connection, message, spec, payload)
     request = _record(rt, connection, message, spec, payload, counts)
     if mode is Mode.SYNC:
         return at_once.answer_once(rt, connection, _enqueue_claimed(rt, request, counts))
@@ -63,6 +66,36 @@ def submit(
 
 def _settled_with(answers: Sequence[Sequence[Count] | None]) -> list[Count]:
     return [count for counts in answers if counts for count in counts]
+
+
+@contextmanager
+def _counted(rt: Runtime, counts: Sequence[Count]) -> Iterator[None]:
+    """Apply what admission counts to a request that is not stored: before it, and at its end."""
+    if taken := [count for count in counts if count.amount >= 0]:
+        counted = rt.store.count(taken)
+        if counted.refused is not None:
+            level = counted.levels[taken.index(counted.refused)]
+            raise _no_room(counted.refused.key, level, counted.retry_after_ms)
+    try:
+        yield
+    finally:
+        if settled := [count for count in counts if count.amount < 0]:
+            _settle(rt, settled)
+
+
+def _settle(rt: Runtime, counts: Sequence[Count]) -> None:
+    try:
+        rt.store.count(counts)
+    except StoreError:  # the request is answered all the same
+        rt.log.exception("counts could not be settled", keys=[count.key for count in counts])
+
+
+def _no_room(key: str, level: float, retry_after_ms: int | None) -> QuotaExceeded:
+    return QuotaExceeded(
+        "There is no room for another request now",
+        details={"quota": key, "level": level},
+        retry_after_ms=retry_after_ms,
+    )
 
 
 def _mode(rt: Runtime, message: Message, spec: HandlerSpec) -> Mode:
@@ -124,11 +157,7 @@ def _stored(rt: Runtime, request: Request, counts: Sequence[Count], **claimed: A
     try:
         enqueued = rt.store.enqueue(request, counts=taken, **claimed)
     except LimitReached as error:
-        raise QuotaExceeded(
-            "There is no room for another request now",
-            details={"quota": error.key, "level": error.level},
-            retry_after_ms=error.retry_after_ms,
-        ) from None
+        raise _no_room(error.key, error.level, error.retry_after_ms) from None
     except ItemTooLarge:
         raise TooLarge("The request is larger than can be stored") from None
     if enqueued.created:
@@ -155,10 +184,7 @@ def acknowledged(rt: Runtime, enqueued: Enqueued) -> list[Outgoing]:
     request = enqueued.request
     text = "Stored" if enqueued.created else "Known already"
     messages = [encode.acknowledgment(rt.clock.now(), request, text)]
-    if request.status.terminal:
-        last = rt.store.updates(request.ref, after=request.last_seq - 1, limit=1)
-        messages += [encode.update(request.id, request.ref, update) for update in last]
-    return messages
+    return messages + encode.end(request)
 
 
 def _frames(messages: Sequence[Outgoing]) -> tuple[bytes, ...]:

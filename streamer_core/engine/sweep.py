@@ -11,10 +11,11 @@ from streamer_core.engine import deliver, settle
 from streamer_core.engine.dispatch import wake
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.snapshots import retrying
+from streamer_core.engine.verdict import verdict
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model import encode
 from streamer_core.model.ids import request_subject
-from streamer_core.model.policy import Again, Verdict
+from streamer_core.model.policy import Again
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 
 _PAGE = 100
@@ -78,9 +79,9 @@ def _recover(rt: Runtime, request: Request) -> bool:
     try:
         if request.cancel_requested_at is not None:
             return _end_cancelled(rt, request, lapsed=True)
-        verdict: Verdict = rt.hook.streamer_retry(request=request, failure=failure)
-        if isinstance(verdict, Again):
-            return _retry(rt, request, failure, verdict.delay_ms)
+        answer = verdict(rt, request, failure)
+        if isinstance(answer, Again):
+            return _retry(rt, request, failure, answer.delay_ms)
         return _end_failed(rt, request, failure)
     except (LostLease, Conflict):
         return False  # its worker, or another sweeper, was faster

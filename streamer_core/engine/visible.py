@@ -47,6 +47,11 @@ def ref_in(principal: Principal, message: Message) -> str:
 
 def view(request: Request) -> dict[str, Any]:
     """Show a request as its owner may see it: no failure's kind or stack, no worker."""
+    return summary(request) | dict(request.outcome or {})
+
+
+def summary(request: Request) -> dict[str, Any]:
+    """Show a request without what may fill a message by itself: its result, an error's details."""
     shown: dict[str, Any] = {
         "request_id": request.id,
         "ref": request.ref,
@@ -71,4 +76,6 @@ def view(request: Request) -> dict[str, Any]:
             "attempt": request.progress.attempt,
             "at": request.progress.at,
         }
-    return shown | dict(request.outcome or {})
+    if error := (request.outcome or {}).get("error"):
+        shown["error"] = {"code": error["code"], "message": error["message"]}
+    return shown

@@ -1,11 +1,13 @@
 """Claim a request, run its handler, settle it."""
 
+from collections.abc import Callable
+
 from streamer_core.engine import settle
 from streamer_core.engine.execution import context_of, run
 from streamer_core.engine.outcome import Cancelled, Failed, GiveBack, Outcome, failure_of
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
-from streamer_core.errors import HandlerTimeout, Invalid, InvalidAction, StoreError
+from streamer_core.errors import HandlerTimeout, InvalidAction
 from streamer_core.model.call import Call
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Mode, Priority
@@ -24,40 +26,50 @@ def work(rt: Runtime) -> bool:
     request = rt.store.claim_next(LANES, worker=rt.worker, lease_until=_lease(rt))
     if request is None:
         return False
-    run_claimed(rt, request)
+    _run(rt, request)
     return True
 
 
 def run_one(rt: Runtime, ref: str) -> bool:
     """Claim one request by its key and run it; False where it is not to be had now."""
+    if rt.draining.is_set():
+        return False
     request = rt.store.claim(ref, worker=rt.worker, lease_until=_lease(rt))
     if request is None:
         return False
-    run_claimed(rt, request)
+    _run(rt, request)
     return True
+
+
+def _run(rt: Runtime, request: Request) -> None:
+    before = Status.RETRYING if request.spent else Status.PENDING
+    rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
+    rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
+    run_claimed(rt, request)
 
 
 def _lease(rt: Runtime) -> int:
     return rt.clock.now() + rt.settings.lease
 
 
-def run_claimed(rt: Runtime, request: Request) -> None:
-    """Run a request that this worker holds, and write what became of it."""
-    before = Status.RETRYING if request.spent else Status.PENDING
-    rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
-    rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
+def run_claimed(
+    rt: Runtime, request: Request, abandoned: Callable[[], None] = lambda: None
+) -> None:
+    """Run a request that this worker holds, and write what became of it.
+
+    `abandoned` is called where the pulse has done so for a handler that did not return.
+    """
     registered = rt.registry.get(request.action)
-    execution = PulsedExecution(rt, registered.spec if registered else _unknown, request)
-    execution.learn_subscribers()
+    spec = registered.spec if registered else _unknown
+    execution = PulsedExecution(rt, spec, request, abandoned)
     rt.pulse.add(execution)
     try:
+        execution.learn_subscribers()
         outcome = _outcome(execution, registered)
-        if execution.take():
-            with execution.writing():
-                settle.settle(execution, outcome)
-    except StoreError:
-        # Nothing was written, so the lease lapses, and the sweeper gives the request another try.
-        rt.log.exception("outcome could not be stored", ref=request.ref)
+        execution.ended = True
+        execution.settle_as(outcome)
+    except Exception:
+        rt.log.exception("request could not be run", ref=request.ref)
     finally:
         execution.ended = True
         rt.pulse.remove(execution)
@@ -71,9 +83,9 @@ def _outcome(execution: StoredExecution, registered: Registered | None) -> Outco
         return _unknown_action(execution)
     try:
         payload = registered.validate(request.payload)
-    except Invalid as error:  # the handler has changed since the request was accepted
+    except Exception as error:  # noqa: BLE001 - the handler has changed since, or a validator broke
         return execution.failed(error)
-    if request.spent and request.last_seq > request.checkpoint_seq:
+    if request.last_seq > request.checkpoint_seq:
         execution.restart()
     call = Call(
         handler=registered.spec,
@@ -119,24 +131,46 @@ def _unknown_action(execution: StoredExecution) -> Outcome:
 class PulsedExecution(StoredExecution):
     """A stored execution that the pulse may settle without its handler's thread."""
 
+    def __init__(
+        self,
+        rt: Runtime,
+        handler: HandlerSpec,
+        request: Request,
+        abandoned: Callable[[], None],
+    ) -> None:
+        super().__init__(rt, handler, request)
+        self._abandoned = abandoned
+
+    def settle_as(self, outcome: Outcome) -> bool:
+        """Write the outcome, unless it is settled; whoever is at it is waited for."""
+        with self.writing():
+            if not self.take():
+                return False
+            try:
+                settle.settle(self, outcome)
+            except Exception:
+                # Nothing was written: the lease lapses, and the sweeper gives it another try.
+                self.rt.log.exception("outcome could not be stored", ref=self.request.ref)
+            return True
+
+    def _abandon(self, outcome: Outcome) -> None:
+        """Settle without the handler's thread, a zombie until it returns."""
+        with self.writing():
+            if self.settle_as(outcome):
+                self._abandoned()
+
     def on_overdue(self) -> None:
-        """Settle as timed out; the thread that still runs is a zombie until it returns."""
-        if self.take():
-            error = HandlerTimeout(f"{self.handler.action} outlived its timeout")
-            with self.writing():
-                settle.settle(self, self.failed(error))
+        """Settle as timed out."""
+        self._abandon(self.failed(HandlerTimeout(f"{self.handler.action} outlived its timeout")))
 
     def tick(self, now: float) -> None:
         """Also settle a cancelled request whose handler does not heed it."""
         super().tick(now)
         since = self.stopping_since("cancel")
         grace = self.rt.settings.cancel_grace / 1000
-        if since is not None and now - since >= grace and self.take():
-            with self.writing():
-                settle.settle(self, Cancelled())
+        if since is not None and now - since >= grace and not self.settled:
+            self._abandon(Cancelled())
 
     def release(self) -> None:
         """Give the request back without its handler's thread, as a worker that goes does."""
-        if self.take():
-            with self.writing():
-                settle.settle(self, GiveBack())
+        self._abandon(GiveBack())

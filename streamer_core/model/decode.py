@@ -1,15 +1,18 @@
 """A text frame to a `Message`, or the error that PROTOCOL.md names for it."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from streamer_core.errors import Invalid, InvalidMessage, TooLarge
 from streamer_core.model.message import Message, Mode, Options, Priority
+from streamer_core.model.nesting import too_deep
 
 _ACTION = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII without the space
+REQUEST_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII without the space
+_SHOWN_CHARS = 100
 
 
 def decode(data: bytes, *, max_bytes: int, max_delay_ms: int, new_id: Callable[[], str]) -> Message:
@@ -34,8 +37,8 @@ def decode(data: bytes, *, max_bytes: int, max_delay_ms: int, new_id: Callable[[
         raise InvalidMessage("The message has no action")
     if not isinstance(action, str) or not _ACTION.fullmatch(action):
         raise Invalid.field("action", "must be 1 to 128 characters of A-Z a-z 0-9 _ . : -")
-    named = body.get("id", body.get("request_id"))
-    if named is not None and (not isinstance(named, str) or not _ID.fullmatch(named)):
+    named = _named(body)
+    if named is not None and (not isinstance(named, str) or not REQUEST_ID.fullmatch(named)):
         raise Invalid.field("id", "must be 1 to 128 printable ASCII characters without spaces")
     return Message(
         id=new_id() if named is None else named,
@@ -54,26 +57,43 @@ def request_id_of(data: bytes) -> str | None:
         body = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    named = body.get("id", body.get("request_id")) if isinstance(body, dict) else None
-    return named if isinstance(named, str) and _ID.fullmatch(named) else None
+    named = _named(body) if isinstance(body, dict) else None
+    return named if isinstance(named, str) and REQUEST_ID.fullmatch(named) else None
 
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        body = _decoder.decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise InvalidMessage("The message is not UTF-8") from None
     except RecursionError:
         raise InvalidMessage("The message is nested too deeply") from None
-    except ValueError:  # JSONDecodeError, and integers of more digits than Python converts
+    except ValueError:  # JSONDecodeError, and numbers greater than Python converts
         raise InvalidMessage("The message is not JSON") from None
     if not isinstance(body, dict):
         raise InvalidMessage("The message is not a JSON object")
+    if too_deep(body, data):
+        raise InvalidMessage("The message is nested too deeply")
     return body
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)  # 1e999 is JSON, but nothing could write it again
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+
+
+def _named(body: Mapping[str, Any]) -> Any:
+    named = body.get("id")
+    return body.get("request_id") if named is None else named
 
 
 def _mapping(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -89,7 +109,7 @@ def _metadata(body: Mapping[str, Any]) -> Mapping[str, str]:
     metadata = _mapping(body, "metadata")
     for name, value in metadata.items():
         if not isinstance(value, str):
-            raise Invalid.field(f"metadata.{name}", "must be a string")
+            raise Invalid.field(f"metadata.{name[:_SHOWN_CHARS]}", "must be a string")
     return metadata
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from streamer_core.errors import Refused
 from streamer_core.model.call import Outgoing
-from streamer_core.model.request import Failure, Request, Snapshot
-from streamer_core.model.update import NewUpdate, Update
+from streamer_core.model.nesting import too_deep
+from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.model.update import Kind, NewUpdate, Update
 
 PROTOCOL_VERSION = 1
 RETRYABLE = frozenset(
@@ -16,12 +17,12 @@ RETRYABLE = frozenset(
 
 
 def _jsonable(value: Any) -> Any:
-    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415
 
     try:
         return to_jsonable_python(value)
-    except PydanticSerializationError as error:
-        raise ValueError(str(error)) from None
+    except Exception as error:  # a model's computed field may raise anything
+        raise ValueError(str(error)) from error
 
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_jsonable)
@@ -47,7 +48,14 @@ def plain(value: Any) -> Any:
     Raises:
         ValueError: JSON cannot hold the value.
     """
-    return json.loads(encode(value))
+    data = encode(value)
+    try:
+        made = json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if too_deep(made, data):
+        raise ValueError("it is nested too deeply")
+    return made
 
 
 def _outgoing(
@@ -93,6 +101,20 @@ def update(request_id: str, ref: str, stored: Update) -> Outgoing:
     return _outgoing(stored.kind.value, stored.at, body, request_id, ref)
 
 
+def end(request: Request) -> list[Outgoing]:
+    """Show the terminal message, from the record alone; nothing where there is none yet."""
+    if not request.status.terminal:
+        return []
+    last = Update(
+        seq=request.last_seq,
+        kind=Kind.COMPLETE if request.status is Status.COMPLETED else Kind.ERROR,
+        attempt=request.attempt,
+        body=request.outcome or {},
+        at=request.finished_at or 0,
+    )
+    return [update(request.id, request.ref, last)]
+
+
 def numbered(updates: list[NewUpdate], last_seq: int) -> list[Update]:
     """Give the updates the numbers that an append which ended at `last_seq` gave them."""
     first = last_seq - len(updates) + 1
@@ -100,6 +122,24 @@ def numbered(updates: list[NewUpdate], last_seq: int) -> list[Update]:
         Update(seq=first + i, kind=new.kind, attempt=new.attempt, body=new.body, at=new.at)
         for i, new in enumerate(updates)
     ]
+
+
+_MOST_DETAILS_BYTES = 32 * 1024
+_MOST_MESSAGE_CHARS = 1000
+
+
+def public(message: Any, details: Any) -> tuple[str, Any]:
+    """Give an error's words as any message can carry them.
+
+    Details that JSON cannot hold, or that fill a message by themselves, are left out: better the
+    client learns of the error without them than not at all.
+    """
+    try:
+        made = None if details is None else plain(details)
+    except ValueError:
+        made = None
+    fits = len(encode(made)) <= _MOST_DETAILS_BYTES
+    return str(message)[:_MOST_MESSAGE_CHARS], made if fits else None
 
 
 def error_body(
@@ -128,10 +168,11 @@ def failure_body(failure: Failure) -> dict[str, Any]:
 
 def refused(now: int, request_id: str | None, error: Refused) -> Outgoing:
     """Say that a message was not accepted."""
+    text, details = public(error.message, error.details)
     body = error_body(
         error.code,
-        error.message,
-        details=error.details,
+        text,
+        details=details,
         retryable=error.retryable,
         after_ms=error.retry_after_ms,
     )

@@ -15,7 +15,13 @@ FLOORS = [
     ["streamer_core.model"],
     ["streamer_core.ports"],
     ["streamer_core.hookspecs"],
-    ["streamer_core.hooks", "streamer_core.settings", "streamer_core.coroutines"],
+    [
+        "streamer_core.hooks",
+        "streamer_core.settings",
+        "streamer_core.coroutines",
+        "streamer_core.typeddicts",
+        "streamer_core.plugin",
+    ],
     ["streamer_core.defaults", "streamer_core.plugins"],
     ["streamer_core.freeze", "streamer_core.context"],
     ["streamer_core.handlers"],
@@ -25,7 +31,7 @@ FLOORS = [
     ["streamer_core"],
     ["streamer_core.cli", "streamer_core.testing"],
 ]
-ALLOWED = {"pluggy", "pydantic", "pydantic_core", "structlog", "streamer_core"}
+ALLOWED = {"pluggy", "pydantic", "pydantic_core", "structlog", "streamer_core", "typing_extensions"}
 EXTRAS = {
     "streamer_core.cli": {"click", "rich", "streamer_client"},
     "streamer_core.testing": {"pytest", "hypothesis"},

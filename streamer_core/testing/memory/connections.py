@@ -17,8 +17,11 @@ class ConnectionVerbs(MemoryBase):
 
     @verb
     def put_connection(self, connection: Connection) -> None:
-        """Store a connection, or renew the one of the same id."""
+        """Store a connection, or renew the one of the same id and with it its subscriptions."""
         self.data.connections[connection.id] = _copied(connection)
+        for subscribed in self.data.subscriptions.values():
+            if connection.id in subscribed:
+                subscribed[connection.id] = connection.expires_at
 
     @verb
     def get_connection(self, connection_id: str) -> Connection | None:

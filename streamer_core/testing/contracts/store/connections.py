@@ -37,6 +37,19 @@ class ConnectionRules(StoreRules):
         assert store.get_connection("c-1") == renewed
         assert [c.id for c in store.connections()] == ["c-1"]
 
+    def test_renewing_a_connection_renews_its_subscriptions(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """They live as long as the connection now does; other connections' stay as they were."""
+        connection = a_connection(clock, lives_ms=1000)
+        store.put_connection(connection)
+        subject = topic_subject("acme", "news")
+        store.subscribe(subject, "c-1", expires_at=connection.expires_at)
+        store.subscribe(subject, "c-2", expires_at=connection.expires_at)
+        store.put_connection(replace(connection, expires_at=connection.expires_at + 1000))
+        clock.advance(1500)
+        assert list(store.subscribers(subject)) == ["c-1"]
+
     def test_a_deleted_connection_is_given_back_and_gone(
         self, store: Store, clock: ManualClock
     ) -> None:

@@ -1,0 +1,46 @@
+"""What every test shares: hypothesis without a clock, and log lines as a list."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+
+from streamer_core.log import redact
+
+settings.register_profile(
+    "streamer", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("streamer")
+
+Lines = list[MutableMapping[str, Any]]
+
+
+@pytest.fixture
+def logs() -> Iterator[Lines]:
+    """Give the log lines written while the test runs, as a machine would read them."""
+    lines: Lines = []
+
+    def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        lines.append(dict(event))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    configured = structlog.is_configured()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            redact,
+            structlog.processors.format_exc_info,
+            keep,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=False,
+    )
+    yield lines
+    if configured:
+        structlog.configure(**before)
+    else:
+        structlog.reset_defaults()

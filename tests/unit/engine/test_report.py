@@ -1,0 +1,505 @@
+"""Progress is coalesced and never lies; chunks are stored in order before they are sent."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamer_core import Context, handler
+from streamer_core.errors import (
+    ItemTooLarge,
+    LostLease,
+    StoreError,
+    TooLarge,
+    Unserializable,
+)
+from streamer_core.model.update import Kind
+from streamer_core.ports import Delivery
+from streamer_core.testing import ManualClock, MemoryStore
+from tests.unit.harness import Client, Rig, interrupting, mirror
+
+Body = Callable[[Context, Rig, Client], Any]
+
+
+def run(body: Body, **core: Any) -> tuple[Rig, Client]:
+    """Run a body as a queued request `r`; it is given its rig and its client."""
+
+    @handler("a", mode="async", timeout="1h", retry={"max_attempts": 1})
+    def function(ctx: Context) -> Any:
+        return body(ctx, rig, client)
+
+    rig = Rig(function, **core)
+    client = rig.client()
+    client.ask("a", id="r")
+    assert rig.app.work()
+    return rig, client
+
+
+def test_the_first_progress_is_sent_at_once_and_then_the_newest_of_each_interval() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        for number in range(10):
+            ctx.progress(number * 10, str(number))
+            rig.beat(50)
+
+    _, client = run(body)
+    progress = client.of("progress")
+    assert [one["message"] for one in progress] == ["0", "4", "8", "9"]
+    assert [one["n"] for one in progress] == [1, 5, 9, 10]
+    assert client.kinds[-1] == "complete"
+
+
+def test_the_interval_is_a_setting() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        for number in range(5):
+            ctx.progress(number)
+            rig.beat(50)
+
+    _, client = run(body, progress_interval="0ms")
+    assert len(client.of("progress")) == 5
+
+
+def test_the_newest_is_sent_before_the_end_and_none_after_it() -> None:
+    contexts: list[Context] = []
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        contexts.append(ctx)
+        ctx.progress(1)
+        rig.beat()
+        ctx.progress(99)
+
+    rig, client = run(body)
+    contexts[0].progress(100)
+    contexts[0].emit("late")
+    rig.beat(10_000)
+    assert client.kinds == ["progress", "progress", "complete"]
+    assert client.of("progress")[-1]["percentage"] == 99
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ([10, 5], [10, 10]),
+        ([-5, 150], [0, 100]),
+        ([float("inf"), 3], [100, 100]),
+        ([33.3], [33.3]),
+        ([10**400], [100]),
+    ],
+)
+def test_percentage_stays_within_and_never_falls(given: list[float], shown: list[float]) -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        for percentage in given:
+            ctx.progress(percentage)
+            rig.beat(200)
+
+    _, client = run(body)
+    assert [one["percentage"] for one in client.of("progress")] == shown
+
+
+@pytest.mark.parametrize("percentage", [float("nan"), "50", None, True])
+def test_what_is_no_percentage(percentage: Any) -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        with pytest.raises(ValueError, match="a number from 0 to 100"):
+            ctx.progress(percentage)
+
+    assert run(body)[1].kinds == ["complete"]
+
+
+def test_what_is_no_metadata() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        with pytest.raises(Unserializable):
+            ctx.progress(1, metadata={"o": object()})
+        with pytest.raises(TooLarge):
+            ctx.progress(1, metadata={"x": "y" * 40_000})
+
+    assert run(body)[1].kinds == ["complete"]
+
+
+def test_a_long_message_is_cut() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.progress(1, "é" * 200_000)
+
+    _, client = run(body)
+    assert client.of("progress")[0]["message"] == "é" * 1000
+
+
+def test_metadata_is_taken_as_it_was() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        metadata = {"list": [1]}
+        ctx.progress(1, metadata=metadata)
+        metadata["list"].append(2)
+
+    _, client = run(body)
+    assert client.of("progress")[0]["metadata"] == {"list": [1]}
+
+
+def test_progress_is_kept_each_second() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        def kept() -> Any:
+            progress = rig.stored(ctx.ref).progress
+            return progress and progress.percentage
+
+        assert kept() is None
+        ctx.progress(1)
+        rig.beat()
+        assert kept() == 1
+        ctx.progress(2)
+        rig.beat(999)
+        assert kept() == 1
+        rig.beat(1)
+        assert kept() == 2
+
+    rig, client = run(body)
+    progress = rig.stored(client.ref("r")).progress
+    assert progress is not None
+    assert progress.percentage == 2
+
+
+def test_after_names_the_last_chunk_before_it() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        ctx.progress(10)
+        ctx.emit(2)
+        ctx.checkpoint(None)
+        ctx.progress(20)
+        rig.beat()
+
+    _, client = run(body)
+    assert client.of("progress")[0]["after"] == 2
+
+
+# -- chunks
+
+
+def test_chunks_are_stored_in_order_before_they_are_sent() -> None:
+    seen: list[int] = []
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        original = rig.transport.send
+
+        def send(connection_id: str, data: bytes) -> Delivery:
+            seen.append(len(rig.store.updates(ctx.ref)))
+            return original(connection_id, data)
+
+        rig.transport.send = send  # type: ignore[method-assign]
+        for number in range(5):
+            ctx.emit(number)
+            rig.beat(50)
+
+    rig, client = run(body)
+    assert [one["seq"] for one in client.inbox] == [1, 2, 3, 4, 5, 6]
+    assert [one["data"] for one in client.of("chunk")] == [0, 1, 2, 3, 4]
+    assert all(stored >= seq for seq, stored in enumerate(seen, 1))
+    assert [update.kind for update in rig.store.updates(client.ref("r"))] == [
+        *[Kind.CHUNK] * 5,
+        Kind.COMPLETE,
+    ]
+
+
+def test_chunks_are_flushed_each_interval() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(0)
+        rig.beat()
+        assert len(client.inbox) == 1
+        ctx.emit(1)
+        ctx.emit(2)
+        rig.beat(49)
+        assert len(client.inbox) == 1
+        rig.beat(1)
+        assert len(client.inbox) == 3
+
+    run(body)
+
+
+def test_a_full_buffer_is_flushed_by_who_fills_it() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        for number in range(3):
+            ctx.emit(number)
+        assert len(client.inbox) == 0
+        ctx.emit(3)
+        assert len(client.inbox) == 4
+
+    run(body, chunk_buffer=4)
+
+
+def test_a_full_buffer_waits_for_the_store() -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def append(self, *args: Any, **kwargs: Any) -> Any:
+            entered.set()
+            assert go.wait(5)
+            return super().append(*args, **kwargs)
+
+    emitted: list[int] = []
+
+    @handler("a", mode="async")
+    def function(ctx: Context) -> None:
+        for number in range(5):
+            ctx.emit(number)
+            emitted.append(number)
+
+    rig = Rig(function, store=Slow(ManualClock()), chunk_buffer=2)
+    client = rig.client()
+    client.ask("a", id="r")
+    worker = threading.Thread(target=rig.app.work)
+    worker.start()
+    assert entered.wait(5)
+    assert emitted == [0]
+    go.set()
+    worker.join(5)
+    assert mirror(client.inbox).output == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), {(1,): 2}])
+def test_chunks_that_json_cannot_hold(value: Any) -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        with pytest.raises(Unserializable):
+            ctx.emit(value)
+        with pytest.raises(Unserializable):
+            ctx.checkpoint(value)
+        ctx.emit("good")
+
+    assert mirror(run(body)[1].inbox).output == ["good"]
+
+
+def test_a_chunk_that_is_too_large() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        with pytest.raises(TooLarge):
+            ctx.emit("x" * 131_000)
+        ctx.emit("x" * 130_000)
+
+    assert len(mirror(run(body)[1].inbox).output) == 1
+
+
+def test_a_chunk_is_taken_as_it_was() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        data = [1]
+        ctx.emit(data)
+        data.append(2)
+
+    assert mirror(run(body)[1].inbox).output == [[1]]
+
+
+def test_a_checkpoint_stands_with_the_chunks_before_it_or_not_at_all() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        rig.store.faults.fail_next("append", StoreError("no"))
+        with pytest.raises(StoreError):
+            ctx.checkpoint({"page": 1})
+        assert rig.stored(ctx.ref).checkpoint is None
+        assert rig.stored(ctx.ref).last_seq == 0
+        ctx.checkpoint({"page": 2})
+        stored = rig.stored(ctx.ref)
+        assert (stored.checkpoint, stored.checkpoint_seq) == ({"page": 2}, 1)
+
+    assert mirror(run(body)[1].inbox).output == [1]
+
+
+def test_a_checkpoint_without_chunks() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.checkpoint([1])
+        assert rig.stored(ctx.ref).checkpoint == [1]
+
+    run(body)
+
+
+def test_a_write_that_took_effect_and_failed_is_not_made_twice() -> None:
+    """Promise 2 would not help: the copy would have numbers of its own."""
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        rig.store.faults.fail_next("append", StoreError("no"), after=True)
+        with pytest.raises(StoreError):
+            ctx.checkpoint("one")
+        ctx.emit(2)
+        ctx.checkpoint("two")
+
+    assert mirror(run(body)[1].inbox).output == [1, 2]
+
+
+def test_a_checkpoint_larger_than_the_store_holds_is_the_handlers_to_know() -> None:
+    caught = []
+
+    @handler("a", mode="async")
+    def function(ctx: Context) -> str:
+        ctx.emit("kept")
+        with pytest.raises(ItemTooLarge) as error:
+            ctx.checkpoint("x" * 60_000)
+        caught.append(error)
+        return "done"
+
+    rig = Rig(function, store=MemoryStore(ManualClock(), max_item_bytes=50_000))
+    client = rig.client()
+    client.ask("a", id="r")
+    rig.work()
+    assert len(caught) == 1
+    assert mirror(client.inbox).output == ["kept"]
+
+
+def test_a_handler_that_lives_on_without_its_lease_fills_no_memory() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        (running,) = rig.pulse.running
+        running.release()
+        for number in range(1000):
+            ctx.emit(number)
+        assert len(running._chunks) == 0  # type: ignore[attr-defined]
+
+    run(body)
+
+
+def test_a_lost_lease_ends_the_output() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.clock.advance(30_000)
+        rig.app.sweep()
+        ctx.emit(1)
+        with pytest.raises(LostLease):
+            ctx.checkpoint(1)
+        ctx.progress(50)
+        rig.beat(5000)
+
+    _, client = run(body)
+    assert client.of("chunk") == []
+    assert [message["type"] for message in client.inbox] == ["error"]
+
+
+def test_a_worker_that_finds_its_lease_lost_in_the_pulse() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.clock.advance(30_000)
+        rig.app.sweep()
+        rig.beat(2000)
+        assert ctx.cancelled
+        with pytest.raises(Exception, match="lost"):
+            ctx.raise_if_cancelled()
+
+    run(body)
+
+
+# -- those who follow
+
+
+def test_a_subscriber_who_joins_midway_learns_and_misses_nothing() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        ctx.progress(10, "before")
+        ctx.checkpoint(1)
+        other.append(rig.client())
+        answers = other[0].send("streamer.resume", {"requests": {"r": 0}})
+        assert [answer["type"] for answer in answers] == ["chunk", "progress", "resumed"]
+        replay.extend(answers)
+        ctx.emit(2)
+        ctx.progress(20, "after")
+        rig.beat(2000)
+
+    other: list[Client] = []
+    replay: list[Any] = []
+    _, client = run(body)
+    assert mirror([*replay, *other[0].inbox]).output == mirror(client.inbox).output == [1, 2]
+    assert other[0].of("progress")[-1]["message"] == "after"
+
+
+def test_a_subscriber_between_the_read_and_the_append_misses_nothing() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        other.append(rig.client())
+        joining = lambda: other[0].send("streamer.subscribe", {"request_id": "r"}) and None  # noqa: E731
+        with interrupting(rig.store, "append", joining):
+            ctx.emit(1)
+            ctx.checkpoint(None)
+
+    other: list[Client] = []
+    run(body)
+    assert mirror(other[0].inbox).output == [1]
+
+
+def test_who_unsubscribes_hears_no_more() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        ctx.checkpoint(None)
+        client.ask("streamer.unsubscribe", {"request_id": "r"})
+        ctx.emit(2)
+        ctx.checkpoint(None)
+
+    assert run(body)[1].kinds == ["chunk"]
+
+
+def test_subscribers_that_cannot_be_read_are_sent_to_by_the_sweep() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        other.append(rig.client())
+        other[0].ask("streamer.subscribe", {"request_id": "r"})
+        rig.store.faults.fail_next("subscribers", StoreError("no"), times=10)
+        ctx.emit(1)
+        ctx.checkpoint(None)
+
+    other: list[Client] = []
+    rig, client = run(body)
+    assert mirror(client.inbox).output == [1]
+    assert not other[0].inbox
+    rig.store.faults.clear()
+    rig.clock.advance(60_000)
+    assert rig.app.sweep().unsent == 1
+    assert mirror(other[0].inbox).output == [1]
+    assert mirror(other[0].inbox).terminal is not None
+
+
+def test_a_busy_client_catches_up_in_order_and_progress_gives_way() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        ctx.checkpoint(None)
+        rig.transport.busy_next(client.id, 3)
+        ctx.emit(2)
+        ctx.emit(3)
+        ctx.checkpoint(None)
+        ctx.progress(50, "given way")
+        rig.beat(200)
+        assert client.kinds == ["chunk"]
+        rig.beat(200)
+        assert client.kinds == ["chunk"]
+        rig.beat(200)
+        assert [one["seq"] for one in client.of("chunk")] == [1, 2, 3]
+        ctx.progress(60, "heard")
+        rig.beat(200)
+
+    _, client = run(body)
+    assert [one["message"] for one in client.of("progress")] == ["heard"]
+    assert [one["seq"] for one in client.inbox if "seq" in one] == [1, 2, 3, 4]
+
+
+def test_a_busy_client_does_not_hold_up_another() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.transport.busy_next(client.id, 100)
+        other = rig.client()
+        other.ask("streamer.subscribe", {"request_id": "r"})
+        ctx.emit(1)
+        ctx.checkpoint(None)
+        assert other.kinds == ["chunk"]
+        assert not client.inbox
+        rig.transport.busy_next(client.id, 0)
+
+    assert mirror(run(body)[1].inbox).output == [1]
+
+
+def test_what_is_sent_is_noted_and_what_a_busy_client_lacks_is_not() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        ctx.checkpoint(None)
+        rig.transport.busy_next(client.id, 100)
+        ctx.emit(2)
+        ctx.checkpoint(None)
+        rig.beat(2000)
+        assert rig.stored(ctx.ref).sent_seq == 1
+        rig.transport.busy_next(client.id, 0)
+        rig.beat(50)
+        rig.beat(2000)
+        assert rig.stored(ctx.ref).sent_seq == 2
+
+    rig, client = run(body)
+    assert rig.stored(client.ref("r")).sent_seq == 3
+
+
+def test_observers_are_told_of_stored_updates() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+
+    rig, _ = run(body)
+    told = [[update.seq for update in one["updates"]] for one in rig.seen.of("update")]
+    assert told == [[1, 2]]

@@ -1,0 +1,129 @@
+"""Topics: declared, ruled, and a tenant's own."""
+
+import json
+from typing import Any
+
+import pytest
+
+from streamer_core import Context, Principal, handler, topic
+from streamer_core.errors import Forbidden
+from streamer_core.markers import hookimpl
+from tests.conftest import Lines
+from tests.unit.harness import Client, Rig, code_of
+
+SECRET = "the whole truth"
+
+
+@topic("room:{name}")
+def may_join(principal: Principal, name: str) -> bool:
+    if name == "broken":
+        raise RuntimeError(SECRET)
+    if name == "refused":
+        raise Forbidden(SECRET)
+    return name != "closed" or principal.may("vip")
+
+
+@handler("say")
+def say(payload: dict[str, Any], ctx: Context) -> str:
+    ctx.publish(payload["topic"], payload.get("data"))
+    return "said"
+
+
+def join(client: Client, name: str) -> dict[str, Any]:
+    return client.ask("streamer.subscribe", {"topic": name})
+
+
+def test_events_reach_who_joined() -> None:
+    rig = Rig(may_join, say)
+    ann, bob, eve = rig.client("ann"), rig.client("bob"), rig.client("eve")
+    assert join(ann, "room:1")["data"] == {"topic": "room:1"}
+    join(bob, "room:1")
+    join(eve, "room:2")
+    assert ann.ask("say", {"topic": "room:1", "data": {"x": 1}})["data"] == "said"
+    event = {"type": "event", "timestamp": rig.clock.now(), "topic": "room:1", "data": {"x": 1}}
+    assert list(ann.inbox) == list(bob.inbox) == [event]
+    assert not eve.inbox
+    ann.ask("streamer.unsubscribe", {"topic": "room:1"})
+    bob.ask("say", {"topic": "room:1"})
+    assert (len(ann.inbox), len(bob.inbox)) == (1, 2)
+
+
+def test_tenants_are_apart() -> None:
+    rig = Rig(may_join, say)
+    here, there = rig.client(), rig.client(tenant="other")
+    join(here, "room:1")
+    join(there, "room:1")
+    here.ask("say", {"topic": "room:1"})
+    assert (len(here.inbox), len(there.inbox)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["news", "room:", "room:1:2", "room:closed", "room:broken", "room:refused", "streamer"]
+)
+def test_who_may_not_join_cannot_tell_why(name: str, logs: Lines) -> None:
+    rig = Rig(may_join)
+    answer = join(rig.client(), name)
+    assert answer["error"] == {"code": "FORBIDDEN", "message": "This topic cannot be joined"}
+    assert SECRET not in json.dumps(answer)
+    assert (SECRET in str(logs)) is (name in {"room:broken", "room:refused"})
+
+
+def test_the_rule_knows_who_asks() -> None:
+    assert join(Rig(may_join).client(scopes="vip"), "room:closed")["type"] == "response"
+
+
+@pytest.mark.parametrize("name", ["", 3, None, ["room:1"], "x" * 257])
+@pytest.mark.parametrize("verb", ["subscribe", "unsubscribe"])
+def test_what_is_no_topic(verb: str, name: Any) -> None:
+    answer = Rig(may_join).client().ask(f"streamer.{verb}", {"topic": name})
+    assert code_of(answer) == "VALIDATION_ERROR"
+
+
+class Gate:
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+
+    @hookimpl
+    def streamer_authorize(self, verb: str, resource: Any) -> None:
+        if verb == self.verb:
+            assert (resource.kind, resource.topic.pattern) == ("topic", "room:{name}")
+            raise Forbidden("Closed")
+
+
+def test_gates() -> None:
+    rig = Rig(may_join, say, plugins=[Gate("subscribe")])
+    assert code_of(join(rig.client(), "room:1")) == "FORBIDDEN"
+    rig = Rig(may_join, say, plugins=[Gate("publish")])
+    assert code_of(rig.client().ask("say", {"topic": "room:1"})) == "FORBIDDEN"
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        ({"topic": "news"}, "PROCESSING_FAILED"),
+        ({"topic": "room:1", "data": "x" * 130_980}, "PAYLOAD_TOO_LARGE"),
+    ],
+)
+def test_what_cannot_be_published(payload: dict[str, Any], code: str) -> None:
+    assert code_of(Rig(may_join, say).client().ask("say", payload)) == code
+
+
+def test_an_event_json_cannot_hold() -> None:
+    @handler("say")
+    def badly(ctx: Context) -> None:
+        ctx.publish("room:1", object())
+
+    assert code_of(Rig(may_join, badly).client().ask("say")) == "PROCESSING_FAILED"
+
+
+def test_a_busy_subscriber_misses_an_event_and_a_gone_one_is_forgotten() -> None:
+    rig = Rig(may_join, say)
+    busy, gone = rig.client("bob"), rig.client("eve")
+    join(busy, "room:1")
+    join(gone, "room:1")
+    rig.transport.busy_next(busy.id)
+    gone.go()
+    for _ in range(2):
+        rig.client().ask("say", {"topic": "room:1"})
+    assert len(busy.inbox) == 1
+    assert rig.store.get_connection(gone.id) is None
