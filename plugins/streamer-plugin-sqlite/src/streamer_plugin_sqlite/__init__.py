@@ -1,0 +1,53 @@
+"""Streamer's embedded store: durable requests in one SQLite file."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamer_core.markers import hookimpl
+from streamer_core.model.manifest import Manifest
+from streamer_core.ports import Clock, Store
+from streamer_core.settings import Ms
+from streamer_plugin_sqlite.store import SqliteStore
+
+__all__ = ["SqlitePlugin", "SqliteStore"]
+
+
+class SqlitePlugin:
+    """Opens the store named `sqlite`."""
+
+    class Settings(BaseModel):
+        """`[plugins.sqlite]`.
+
+        Args:
+            path: of the database file, from the project's folder; its directory is made where
+                there is none.
+            synchronous: FULL: an acknowledged write outlives a power cut; NORMAL: it outlives a
+                crash of the process, but a power cut may cost the last moments.
+            busy_timeout: how long a write waits for a program that is not Streamer.
+        """
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        path: Path = Path(".streamer/streamer.db")
+        synchronous: Literal["FULL", "NORMAL"] = "FULL"
+        busy_timeout: Ms = Field(default=5_000, le=600_000)
+
+    manifest = Manifest()
+
+    def __init__(self, settings: Settings, app: Any) -> None:
+        self.settings = settings
+        self._root: Path = app.settings.root
+
+    @hookimpl
+    def streamer_open_store(self, name: str, clock: Clock) -> Store | None:
+        """Open the file, where the store asked for is this one."""
+        if name != "sqlite":
+            return None
+        return SqliteStore(
+            self._root / self.settings.path.expanduser(),
+            clock,
+            synchronous=self.settings.synchronous,
+            busy_timeout_ms=self.settings.busy_timeout,
+        )

@@ -1,0 +1,215 @@
+"""Holding requests: reports of whoever has the lease, and how a request ends."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from streamer_core.errors import LostLease
+from streamer_core.model import transitions
+from streamer_core.model.codec import dumps
+from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.model.transitions import Checkpoint, Moved
+from streamer_core.model.update import NewUpdate
+from streamer_core.ports.store import Held, Store
+from streamer_plugin_sqlite import changes, levels, queues, records, slots
+from streamer_plugin_sqlite.base import Base
+from streamer_plugin_sqlite.database import Database
+from streamer_plugin_sqlite.records import Record
+
+
+class HoldingVerbs(Base):
+    """The store's verbs for whoever holds a request, and `cancel`."""
+
+    def heartbeat(
+        self, ref: str, *, fence: int, lease_until: int, progress: Snapshot | None = None
+    ) -> Held:
+        """Extend the lease, and keep the newest progress. Raises LostLease."""
+
+        def write(db: Database) -> Held:
+            held = self._held(db, ref)
+            extended = transitions.extended(
+                held.request, fence=fence, lease_until=lease_until, progress=progress
+            )
+            records.save(db, held, extended)
+            return _told(extended)
+
+        return self._write(write)
+
+    def append(
+        self,
+        ref: str,
+        updates: Sequence[NewUpdate],
+        *,
+        fence: int,
+        progress: Snapshot | None = None,
+        checkpoint: Any = Store.unchanged,
+    ) -> Held:
+        """Number and keep updates, in order, with the checkpoint that stands behind them."""
+        bodies = _bodies(updates)
+
+        def write(db: Database) -> Held:
+            held = self._held(db, ref)
+            moved = transitions.appended(
+                held.request,
+                updates,
+                fence=fence,
+                progress=progress,
+                checkpoint=_checkpoint(checkpoint),
+            )
+            self._keep(db, held, moved, bodies)
+            _keep_checkpoint(db, held, checkpoint)
+            return _told(moved.request)
+
+        return self._write(write)
+
+    def finish(
+        self,
+        ref: str,
+        status: Status,
+        updates: Sequence[NewUpdate],
+        *,
+        fence: int,
+        expires_at: int,
+        progress: Snapshot | None = None,
+        failure: Failure | None = None,
+        lapsed: bool = False,
+    ) -> Held:
+        """End a PROCESSING request: `status` is terminal and the last of `updates` too."""
+        bodies = _bodies(updates)
+
+        def write(db: Database) -> Held:
+            now = self.clock.now()
+            held = self._held(db, ref, failing=failure is not None)
+            moved = transitions.finished(
+                held.request,
+                status,
+                updates,
+                fence=fence,
+                now=now,
+                expires_at=expires_at,
+                progress=progress,
+                failure=failure,
+                lapsed=lapsed,
+            )
+            self._keep(db, held, moved, bodies)
+            _settle(db, moved.request, now, by_others=lapsed)
+            slots.let_go(db, moved.request, now)
+            return _told(moved.request)
+
+        return self._write(write)
+
+    def requeue(
+        self,
+        ref: str,
+        *,
+        fence: int,
+        due_at: int,
+        spend: bool,
+        updates: Sequence[NewUpdate] = (),
+        progress: Snapshot | None = None,
+        checkpoint: Any = Store.unchanged,
+        failure: Failure | None = None,
+        lapsed: bool = False,
+    ) -> Held:
+        """Give a PROCESSING request back: RETRYING where an attempt is spent, else PENDING."""
+        bodies = _bodies(updates)
+
+        def write(db: Database) -> Held:
+            now = self.clock.now()
+            held = self._held(db, ref, failing=failure is not None)
+            moved = transitions.requeued(
+                held.request,
+                fence=fence,
+                now=now,
+                due_at=due_at,
+                spend=spend,
+                updates=updates,
+                progress=progress,
+                checkpoint=_checkpoint(checkpoint),
+                failure=failure,
+                lapsed=lapsed,
+            )
+            self._keep(db, held, moved, bodies, queue=queues.join(db, moved.request, now))
+            _keep_checkpoint(db, held, checkpoint)
+            changes.due(db, moved.request)
+            slots.let_go(db, moved.request, now)
+            return _told(moved.request)
+
+        return self._write(write)
+
+    def cancel(self, ref: str, terminal: NewUpdate, *, expires_at: int) -> Request | None:
+        """Cancel: a waiting request ends at once, a running one is flagged, an ended one stays."""
+        bodies = _bodies([terminal])
+
+        def write(db: Database) -> Record | None:
+            now = self.clock.now()
+            found = records.find(db, ref)
+            if found is None or transitions.expired(found.request, now):
+                return None
+            if found.request.status.waiting:
+                moved = transitions.cancelled(
+                    found.request, terminal, now=now, expires_at=expires_at
+                )
+                self._keep(db, found, moved, bodies, queue=None)
+                slots.leave(db, found, now)
+                _settle(db, moved.request, now, by_others=True)
+            elif found.request.status is Status.PROCESSING:
+                records.save(db, found, transitions.flagged(found.request, now=now))
+            return records.find(db, ref, full=True)
+
+        after = self._write(write)
+        return after.request if after else None
+
+    def _held(self, db: Database, ref: str, *, failing: bool = False) -> Record:
+        """Read the record of a held request; its failures too, where one more is to join them."""
+        found = records.find(db, ref)
+        if found is None or transitions.expired(found.request, self.clock.now()):
+            raise LostLease(f"no request {ref}")
+        if not failing:
+            return found
+        return found.moved(replace(found.request, failures=records.failures_of(db, found.n)))
+
+    def _keep(
+        self, db: Database, before: Record, moved: Moved, bodies: Sequence[str], **columns: Any
+    ) -> None:
+        """Store the next state of a request with its new updates."""
+        if moved.updates:
+            columns["stored_at"] = self.clock.now()
+            db.executemany(
+                "INSERT INTO updates (n, seq, kind, attempt, at, body) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (before.n, update.seq, update.kind.value, update.attempt, update.at, body)
+                    for update, body in zip(moved.updates, bodies, strict=True)
+                ],
+            )
+        if moved.request.failures != before.request.failures:
+            records.put_failures(db, before.n, moved.request.failures)
+        records.save(db, before, moved.request, **columns)
+
+
+def _settle(db: Database, request: Request, now: int, *, by_others: bool) -> None:
+    levels.settle(db, request.settle, now)
+    if by_others:
+        changes.ended(db, request)
+
+
+def _bodies(updates: Sequence[NewUpdate]) -> list[str]:
+    """Encode before the writer's turn has come."""
+    return [dumps(update.body) for update in updates]
+
+
+def _checkpoint(given: Any) -> Checkpoint | None:
+    return None if given is Store.unchanged else Checkpoint(given)
+
+
+def _keep_checkpoint(db: Database, held: Record, given: Any) -> None:
+    if given is not Store.unchanged:
+        records.put_checkpoint(db, held.n, given)
+
+
+def _told(request: Request) -> Held:
+    return Held(
+        last_seq=request.last_seq,
+        subscribers_version=request.subscribers_version,
+        cancel_requested=request.cancel_requested_at is not None,
+    )

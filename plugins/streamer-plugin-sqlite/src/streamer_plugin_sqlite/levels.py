@@ -1,0 +1,48 @@
+"""Levels that leak, added to all at once or not at all."""
+
+from collections.abc import Sequence
+
+from streamer_core.model.counter import Count
+from streamer_core.ports.store import Counted
+from streamer_plugin_sqlite.database import Database
+from streamer_plugin_sqlite.text import stored
+
+
+def apply(db: Database, counts: Sequence[Count], now: int) -> Counted:
+    """Apply all, or none where one has no room; a key that comes twice counts twice."""
+    after: dict[str, float] = {}
+    for count in counts:
+        level = after.get(count.key, _level(db, count, now))
+        if not count.fits(level):
+            return Counted(
+                accepted=False,
+                levels=tuple(_level(db, other, now) for other in counts),
+                refused=count,
+                retry_after_ms=count.room_in_ms(level),
+            )
+        after[count.key] = count.added(level)
+    _write(db, counts, after, now)
+    return Counted(accepted=True, levels=tuple(after[count.key] for count in counts))
+
+
+def settle(db: Database, counts: Sequence[Count], now: int) -> None:
+    """Apply all, without regard to limits: what ends a request cannot be refused."""
+    after: dict[str, float] = {}
+    for count in counts:
+        after[count.key] = count.added(after.get(count.key, _level(db, count, now)))
+    _write(db, counts, after, now)
+
+
+def _level(db: Database, count: Count, now: int) -> float:
+    row = db.execute(
+        "SELECT level, at FROM counters WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)",
+        (stored(count.key), now),
+    ).fetchone()
+    return count.leaked(row[0], now - row[1]) if row else 0.0
+
+
+def _write(db: Database, counts: Sequence[Count], after: dict[str, float], now: int) -> None:
+    db.executemany(
+        "INSERT OR REPLACE INTO counters (key, level, at, expires_at) VALUES (?, ?, ?, ?)",
+        [(stored(count.key), after[count.key], now, count.expires_at) for count in counts],
+    )

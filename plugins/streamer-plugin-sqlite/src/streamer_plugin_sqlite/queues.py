@@ -1,0 +1,91 @@
+"""Queues of waiting requests: one for each lane, tenant and set of slots.
+
+A queue's `head` is a lower bound of its first due time, mended when somebody looks: a claim leaves
+it as it is. A queue that ran empty goes when it is found empty. A queue is blocked while a request
+of it is set aside for a full slot: all of it needs that slot.
+"""
+
+from streamer_core.model.codec import dumps
+from streamer_core.model.request import Request
+from streamer_plugin_sqlite import turns
+from streamer_plugin_sqlite.database import Database
+from streamer_plugin_sqlite.records import FULL, Record, record
+from streamer_plugin_sqlite.text import stored
+
+_HEAD = f"SELECT {FULL} FROM requests r WHERE r.queue = ? ORDER BY r.due_at, r.n LIMIT 1"  # noqa: S608
+
+
+def join(db: Database, request: Request, now: int) -> int:
+    """Give the queue in which a request waits; made where there is none."""
+    lane, tenant = request.priority.value, stored(request.tenant)
+    slots = dumps([[slot.key, slot.at_most] for slot in request.slots]) if request.slots else ""
+    row = db.execute(
+        "SELECT id, head, blocked FROM queues WHERE lane = ? AND tenant = ? AND slots = ?",
+        (lane, tenant, slots),
+    ).fetchone()
+    if row is None:
+        made = db.execute(
+            "INSERT INTO queues (lane, tenant, slots, head) VALUES (?, ?, ?, ?)",
+            (lane, tenant, slots, request.due_at),
+        ).lastrowid
+        assert made is not None
+        turns.expect(db, lane, tenant, request.due_at, now)
+        return made
+    queue, head, blocked = row
+    if request.due_at < head:
+        _mend(db, queue, request.due_at)
+        if not blocked:
+            turns.expect(db, lane, tenant, request.due_at, now)
+    return int(queue)
+
+
+def first_due(db: Database, lane: str, tenant: str | bytes, now: int) -> Record | None:
+    """Give the tenant's first due request of its open queues; None puts the tenant to sleep."""
+    while heads := _open(db, lane, tenant):
+        queue, head = heads[0]
+        first = _first(db, queue)
+        if first is None:
+            db.execute("DELETE FROM queues WHERE id = ?", (queue,))
+            continue
+        due = first.request.due_at
+        next_due = min([due, *(other for _, other in heads[1:])])
+        if due <= now and due == next_due:
+            return first
+        if due != head:
+            _mend(db, queue, due)
+        if next_due > now:
+            turns.sleep(db, lane, tenant, next_due)
+            return None
+    turns.sleep(db, lane, tenant, None)
+    return None
+
+
+def block(db: Database, queue: int) -> None:
+    """Take a queue out of the running."""
+    db.execute("UPDATE queues SET blocked = 1 WHERE id = ?", (queue,))
+
+
+def unblock(db: Database, queue: int, now: int) -> None:
+    """Take a queue back into the running."""
+    lane, tenant, head = db.execute(
+        "SELECT lane, tenant, head FROM queues WHERE id = ?", (queue,)
+    ).fetchone()
+    db.execute("UPDATE queues SET blocked = 0 WHERE id = ?", (queue,))
+    turns.expect(db, lane, tenant, head, now)
+
+
+def _open(db: Database, lane: str, tenant: str | bytes) -> list[tuple[int, int]]:
+    return db.execute(
+        "SELECT id, head FROM queues "
+        "WHERE lane = ? AND tenant = ? AND blocked = 0 ORDER BY head LIMIT 2",
+        (lane, tenant),
+    ).fetchall()
+
+
+def _first(db: Database, queue: int) -> Record | None:
+    row = db.execute(_HEAD, (queue,)).fetchone()
+    return record(row) if row else None
+
+
+def _mend(db: Database, queue: int, head: int) -> None:
+    db.execute("UPDATE queues SET head = ? WHERE id = ?", (head, queue))

@@ -1,0 +1,189 @@
+"""Requests to rows and back.
+
+What changes often and what is asked for has columns; what never changes lies in `body`, in the row
+where it is short and in `bodies` where it is long, so that a heartbeat does not write a payload
+again. The outcome is the terminal update's body and is stored once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from streamer_core.model.codec import dumps, loads, request_from_plain, request_to_plain
+from streamer_core.model.message import Priority
+from streamer_core.model.request import Failure, Request, Status
+from streamer_plugin_sqlite.database import Database
+from streamer_plugin_sqlite.text import stored, told
+
+_NAMES = (
+    *("ref", "tenant", "user", "action", "status", "created_at", "due_at"),
+    *("attempt", "spent", "fence", "lease_until", "worker"),
+    *("last_seq", "sent_seq", "subscribers_version", "checkpoint_seq"),
+    *("cancel_requested_at", "started_at", "finished_at", "expires_at"),
+)
+_JSON_NAMES = ("progress", "slots", "settle")
+_HOT_NAMES = (*_NAMES, "priority", *_JSON_NAMES)
+_OTHER_NAMES = {f.name for f in fields(Request)} - {*_HOT_NAMES, "checkpoint", "failures", "extra"}
+_IMMUTABLE = {"ref", "tenant", "user", "action", "created_at", "sent_seq"}
+_MUTABLE = tuple(name for name in _NAMES if name not in _IMMUTABLE)
+_INLINE_BODY = 1500  # characters: a few rows still share a page of 4096 bytes
+
+HOT = ", ".join(f"r.{name}" for name in ("n", "queue", "lane", *_JSON_NAMES, *_NAMES))
+FULL = f"""{HOT},
+    coalesce(r.body, (SELECT b.body FROM bodies b WHERE b.n = r.n)),
+    (SELECT s.checkpoint FROM states s WHERE s.n = r.n),
+    (SELECT s.failures FROM states s WHERE s.n = r.n),
+    CASE WHEN r.finished_at IS NOT NULL
+        THEN (SELECT u.body FROM updates u WHERE u.n = r.n AND u.seq = r.last_seq) END
+"""  # noqa: S608
+
+_NOBODY = dict.fromkeys(("ref", "id", "tenant", "user", "action"), "")
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A request as it is stored.
+
+    Args:
+        n: the row's number.
+        queue: where it waits, or None.
+        request: whole where it was read from a row of `FULL`; of `HOT`, only what changes often is
+            filled in: no id, payload, failures, checkpoint and the like.
+    """
+
+    n: int
+    queue: int | None
+    request: Request
+
+    def moved(self, request: Request) -> "Record":
+        """Give the record with the request's next state."""
+        return Record(self.n, self.queue, request)
+
+
+def record(row: Row) -> Record:
+    """Read a row of the columns `HOT` or `FULL`."""
+    n, queue, lane, progress, slots, settle, *rest = row
+    plain = dict(zip(_NAMES, rest, strict=False))
+    plain["tenant"], plain["user"] = told(plain["tenant"]), told(plain["user"])
+    cold = rest[len(_NAMES) :]
+    if not cold and progress is None and slots is None and settle is None:
+        plain["status"], plain["priority"] = Status(plain["status"]), Priority(lane)
+        return Record(n, queue, Request(id="", **plain))
+    plain["id"], plain["priority"] = "", lane
+    named = zip(_JSON_NAMES, (progress, slots, settle), strict=True)
+    plain.update([(name, loads(text)) for name, text in named if text is not None])
+    return Record(n, queue, request_from_plain(_with_cold(plain, *cold) if cold else plain))
+
+
+def _with_cold(
+    plain: dict[str, Any],
+    body: str,
+    checkpoint: str | None,
+    failures: str | None,
+    outcome: str | None,
+) -> dict[str, Any]:
+    named = {"checkpoint": checkpoint, "failures": failures, "outcome": outcome}
+    kept = {name: loads(text) for name, text in named.items() if text is not None}
+    return {**plain, **loads(body), **kept}
+
+
+def find(db: Database, ref: str, *, full: bool = False) -> Record | None:
+    """Read the record of a ref, expired or not."""
+    sql = f"SELECT {FULL if full else HOT} FROM requests r WHERE r.ref = ?"  # noqa: S608
+    row = db.execute(sql, (ref,)).fetchone()
+    return record(row) if row else None
+
+
+_INSERTED = ("lane", "queue", "body", *_NAMES, *_JSON_NAMES)
+_INSERT = (
+    f"INSERT INTO requests ({', '.join(_INSERTED)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_INSERTED))})"
+)
+
+
+def body_of(request: Request) -> str:
+    """Give what never changes of a new request as JSON."""
+    plain = request_to_plain(request)
+    kept = {name: plain[name] for name in _OTHER_NAMES if plain[name] is not None}
+    return dumps({**request.extra, **kept})
+
+
+def insert(db: Database, request: Request, body: str, queue: int | None) -> int:
+    """Store a new request; gives the row's number."""
+    plain = {name: getattr(request, name) for name in _NAMES}
+    plain["tenant"], plain["user"] = stored(request.tenant), stored(request.user)
+    inline = len(body) <= _INLINE_BODY
+    n = db.execute(
+        _INSERT,
+        (
+            request.priority.value,
+            queue,
+            body if inline else None,
+            *plain.values(),
+            dumps(asdict(request.progress)) if request.progress else None,
+            _list(request.slots),
+            _list(request.settle),
+        ),
+    ).lastrowid
+    assert n is not None
+    if not inline:
+        db.execute("INSERT INTO bodies (n, body) VALUES (?, ?)", (n, body))
+    if request.checkpoint is not None:
+        put_checkpoint(db, n, request.checkpoint)
+    if request.failures:
+        put_failures(db, n, request.failures)
+    return n
+
+
+def save(db: Database, before: Record, after: Request, **columns: Any) -> None:
+    """Write the columns that differ between two states of a request, and `columns`."""
+    was = before.request
+    for name in _MUTABLE:
+        value = getattr(after, name)
+        if value != getattr(was, name):
+            columns[name] = value
+    if after.progress != was.progress and after.progress is not None:
+        columns["progress"] = dumps(asdict(after.progress))
+    if columns:
+        assigned = ", ".join(f"{name} = ?" for name in columns)
+        sql = f"UPDATE requests SET {assigned} WHERE n = ?"  # noqa: S608
+        db.execute(sql, (*columns.values(), before.n))
+
+
+def failures_of(db: Database, n: int) -> tuple[Failure, ...]:
+    """Read the failures kept of a request."""
+    row = db.execute("SELECT failures FROM states WHERE n = ?", (n,)).fetchone()
+    if row is None or row[0] is None:
+        return ()
+    return request_from_plain({**_NOBODY, "failures": loads(row[0])}).failures
+
+
+def put_checkpoint(db: Database, n: int, checkpoint: Any) -> None:
+    """Keep a checkpoint in place of the last one."""
+    db.execute(
+        "INSERT INTO states (n, checkpoint) VALUES (?, ?) "
+        "ON CONFLICT (n) DO UPDATE SET checkpoint = excluded.checkpoint",
+        (n, dumps(checkpoint)),
+    )
+
+
+def put_failures(db: Database, n: int, failures: Sequence[Failure]) -> None:
+    """Keep failures in place of the last ones."""
+    db.execute(
+        "INSERT INTO states (n, failures) VALUES (?, ?) "
+        "ON CONFLICT (n) DO UPDATE SET failures = excluded.failures",
+        (n, _list(failures)),
+    )
+
+
+def forget(db: Database, n: int, subject: str) -> None:
+    """Delete a request with all that belongs to it."""
+    for table in ("updates", "bodies", "states", "requests"):
+        db.execute(f"DELETE FROM {table} WHERE n = ?", (n,))  # noqa: S608
+    db.execute("DELETE FROM subscriptions WHERE subject = ?", (subject,))
+
+
+def _list(items: Sequence[Any]) -> str | None:
+    return dumps([asdict(item) for item in items]) if items else None

@@ -1,0 +1,136 @@
+"""Taking requests in, and listing them."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from streamer_core.errors import LimitReached
+from streamer_core.model import transitions
+from streamer_core.model.counter import Count
+from streamer_core.model.ids import request_subject
+from streamer_core.model.request import Request, Status
+from streamer_core.ports.store import Counted, Enqueued, Page, Query
+from streamer_plugin_sqlite import changes, levels, queues, records, slots
+from streamer_plugin_sqlite.base import Base
+from streamer_plugin_sqlite.database import Database
+from streamer_plugin_sqlite.records import FULL, Record
+from streamer_plugin_sqlite.text import stored
+
+_CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
+
+
+class RequestVerbs(Base):
+    """The store's verbs that take requests in and list them."""
+
+    def enqueue(
+        self,
+        request: Request,
+        *,
+        counts: Sequence[Count] = (),
+        worker: str | None = None,
+        lease_until: int | None = None,
+    ) -> Enqueued:
+        """Store a new request, once for each `ref`, and subscribe its `connection_id` to it."""
+        body = records.body_of(request)
+
+        def write(db: Database) -> tuple[Record, bool]:
+            now = self.clock.now()
+            found = records.find(db, request.ref, full=True)
+            if found is not None and not transitions.expired(found.request, now):
+                return _follow_origin(db, found, request.connection_id), False
+            new = transitions.accepted(request, now=now, worker=worker, lease_until=lease_until)
+            _require(counts, levels.apply(db, counts, now))
+            if found is not None:
+                records.forget(db, found.n, request_subject(request.ref))
+            added = _add(db, new, body, now)
+            return _follow_origin(db, added, request.connection_id), True
+
+        record, created = self._write(write)
+        return Enqueued(request=record.request, created=created)
+
+    def get(self, ref: str) -> Request | None:
+        """Give a request, or None. Consistent: it sees every write that has returned."""
+        self._sent.flush()
+        found = self._read(lambda db: records.find(db, ref, full=True))
+        if found is None or transitions.expired(found.request, self.clock.now()):
+            return None
+        return found.request
+
+    def query(self, query: Query, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """List requests, newest first. A cursor that is not the store's own raises ValueError."""
+        where, values = _conditions(query, self.clock.now())
+        if cursor is not None:
+            where.append("(r.created_at, r.n) < (?, ?)")
+            values.extend(_place(cursor))
+        sql = (
+            f"SELECT {FULL} FROM requests r WHERE {' AND '.join(where)} "  # noqa: S608
+            "ORDER BY r.created_at DESC, r.n DESC LIMIT ?"
+        )
+        self._sent.flush()
+        rows = self._read(lambda db: db.execute(sql, (*values, limit + 1)).fetchall())
+        page = [records.record(row) for row in rows[:limit]]
+        more = page and len(rows) > limit
+        return Page(
+            items=tuple(record.request for record in page),
+            cursor=f"{page[-1].request.created_at}.{page[-1].n}" if more else None,
+        )
+
+
+def _add(db: Database, request: Request, body: str, now: int) -> Record:
+    queue = None
+    if request.status is Status.PROCESSING:
+        slots.hold(db, request)
+    else:
+        queue = queues.join(db, request, now)
+        changes.due(db, request)
+    return Record(records.insert(db, request, body, queue), queue, request)
+
+
+def _follow_origin(db: Database, record: Record, connection_id: str | None) -> Record:
+    """Subscribe a connection that is known, for as long as it lives."""
+    if connection_id is None:
+        return record
+    written = db.execute(
+        "INSERT OR REPLACE INTO subscriptions (subject, connection_id, expires_at) "
+        "SELECT ?, id, expires_at FROM connections WHERE id = ?",
+        (request_subject(record.request.ref), connection_id),
+    ).rowcount
+    if not written:
+        return record
+    followed = transitions.followed(record.request)
+    records.save(db, record, followed)
+    return record.moved(followed)
+
+
+def _require(counts: Sequence[Count], counted: Counted) -> None:
+    if counted.refused is not None:
+        raise LimitReached(
+            counted.refused.key,
+            level=counted.levels[list(counts).index(counted.refused)],
+            retry_after_ms=counted.retry_after_ms,
+        )
+
+
+def _conditions(query: Query, now: int) -> tuple[list[str], list[Any]]:
+    where, values = ["(r.expires_at IS NULL OR r.expires_at > ?)"], [now]
+    bounds: list[tuple[str, Any]] = [
+        ("r.tenant = ?", None if query.tenant is None else stored(query.tenant)),
+        ("r.user = ?", None if query.user is None else stored(query.user)),
+        ("r.action = ?", query.action),
+        ("r.created_at >= ?", query.since),
+        ("r.created_at < ?", query.until),
+    ]
+    given = [(sql, value) for sql, value in bounds if value is not None]
+    where.extend(sql for sql, _ in given)
+    if query.statuses is not None:
+        # Spelt out, so that SQLite may use an index of one status.
+        names = [f"'{status.value}'" for status in sorted(query.statuses)]
+        one = f"r.status = {names[0]}" if len(names) == 1 else None
+        where.append(one or f"r.status IN ({', '.join(names)})")
+    return where, [*values, *(value for _, value in given)]
+
+
+def _place(cursor: str) -> tuple[int, int]:
+    if (match := _CURSOR.fullmatch(cursor)) is None:
+        raise ValueError("the cursor is not one of this store")
+    return int(match[1]), int(match[2])
