@@ -39,7 +39,7 @@ class Message:
         id: the client's id of the request, or one that the server made.
         named: whether the id is the client's own.
         action: a handler's name, or `streamer.…`.
-        payload: a JSON object.
+        payload: a JSON object; left out of `repr`, since one of them holds a new token.
         metadata: string to string; never identity.
         options: how it is to be handled.
         size: bytes on the wire.
@@ -48,7 +48,7 @@ class Message:
     id: str
     action: str
     named: bool = True
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     size: int = 0

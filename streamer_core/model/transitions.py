@@ -83,8 +83,7 @@ def extended(
         LostLease: the fence is old, or it is not PROCESSING.
     """
     check_held(request, fence=fence)
-    return replace(
-        request,
+    return request.changed(
         lease_until=max(lease_until, request.lease_until or 0),
         progress=newest(request.progress, progress),
     )
@@ -127,8 +126,7 @@ def finished(
         ValueError: `status` is not terminal, or the last update is not, or another one is.
     """
     check_held(request, fence=fence, lapsed_at=now if lapsed else None)
-    kept = replace(
-        request,
+    kept = request.changed(
         progress=newest(request.progress, progress),
         failures=_joined(request.failures, failure),
     )
@@ -159,8 +157,7 @@ def requeued(
     if request.cancel_requested_at is not None:
         raise Conflict(f"request {request.ref} was asked to stop; finish it as CANCELLED")
     moved = _with_updates(request, updates, progress=progress, checkpoint=checkpoint)
-    back = replace(
-        moved.request,
+    back = moved.request.changed(
         status=Status.RETRYING if spend else Status.PENDING,
         spent=request.spent + spend,
         due_at=due_at,
@@ -193,17 +190,17 @@ def flagged(request: Request, *, now: int) -> Request:
         raise Conflict(f"request {request.ref} is {request.status}")
     if request.cancel_requested_at is not None:
         return request
-    return replace(request, cancel_requested_at=now)
+    return request.changed(cancel_requested_at=now)
 
 
 def sent(request: Request, seq: int) -> Request:
     """Note what was sent: `sent_seq` never falls and never passes `last_seq`."""
-    return replace(request, sent_seq=max(request.sent_seq, min(seq, request.last_seq)))
+    return request.changed(sent_seq=max(request.sent_seq, min(seq, request.last_seq)))
 
 
 def followed(request: Request) -> Request:
     """Note that who is subscribed has changed."""
-    return replace(request, subscribers_version=request.subscribers_version + 1)
+    return request.changed(subscribers_version=request.subscribers_version + 1)
 
 
 def check_held(request: Request, *, fence: int, lapsed_at: int | None = None) -> None:
@@ -237,8 +234,7 @@ def newest(kept: Snapshot | None, reported: Snapshot | None) -> Snapshot | None:
 
 
 def _taken(request: Request, *, worker: str, lease_until: int, now: int) -> Request:
-    return replace(
-        request,
+    return request.changed(
         status=Status.PROCESSING,
         attempt=request.spent + 1,
         fence=request.fence + 1,
@@ -260,8 +256,7 @@ def _with_updates(
     stored = numbered(updates, after=request.last_seq)
     last_seq = request.last_seq + len(stored)
     return Moved(
-        request=replace(
-            request,
+        request=request.changed(
             last_seq=last_seq,
             progress=newest(request.progress, progress),
             checkpoint=checkpoint.data if checkpoint else request.checkpoint,
@@ -280,8 +275,7 @@ def _ended(
         raise ValueError("the terminal update comes last")
     stored = numbered(updates, after=request.last_seq)
     return Moved(
-        request=replace(
-            request,
+        request=request.changed(
             status=status,
             last_seq=stored[-1].seq,
             outcome=stored[-1].body,
