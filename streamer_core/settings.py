@@ -153,12 +153,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _sections(source: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     data = _read(source)
     if source.name == "pyproject.toml":
-        core = dict(data.get("tool", {}).get("streamer", {}))
+        core = _table(data.get("tool", {}).get("streamer", {}), source, "tool.streamer")
         # A list names the plugins to load; a table holds their settings.
         tables = core.pop("plugins") if isinstance(core.get("plugins"), dict) else {}
         where = "[tool.streamer.plugins.<name>]"
     else:
-        core = dict(data.pop("streamer", {}))
+        core = _table(data.pop("streamer", {}), source, "streamer")
         tables = data.pop("plugins", {})
         where = "[plugins.<name>]"
         if data:
@@ -170,6 +170,12 @@ def _sections(source: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     return core, {name: dict(table) for name, table in tables.items()}
 
 
+def _table(value: Any, source: Path, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{source}: write [{name}] as a table")
+    return dict(value)
+
+
 def _overlay(
     core: dict[str, Any], plugins: dict[str, dict[str, Any]], environ: Mapping[str, str]
 ) -> None:
@@ -178,7 +184,7 @@ def _overlay(
             plugin, _, name = key.removeprefix(_PLUGIN_PREFIX).lower().partition("__")
             if not name:
                 raise ConfigurationError(f"{key}: write {_PLUGIN_PREFIX}<PLUGIN>__<SETTING>")
-            _put(plugins.setdefault(plugin, {}), name.split("__"), _value(text))
+            _put(plugins.setdefault(plugin, {}), name.split("__"), _value(text), key)
         elif key.startswith(PREFIX):
             _overlay_core(core, key, text)
 
@@ -196,10 +202,12 @@ def _overlay_core(core: dict[str, Any], key: str, text: str) -> None:
         )
 
 
-def _put(table: dict[str, Any], path: list[str], value: Any) -> None:
+def _put(table: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     *folders, name = path
     for folder in folders:
         table = table.setdefault(folder, {})
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"{key}: {folder!r} is a value already, and no table")
     table[name] = value
 
 

@@ -43,8 +43,8 @@ def answer_once(rt: Runtime, connection: Connection, enqueued: Enqueued) -> Rece
 
     def answer_for_it() -> None:
         # The handler hangs, and this thread with it: the pulse says what became of it.
-        for message in _stored_answer(rt, connection, enqueued.request):
-            answered.append(deliver.send_patiently(rt, message, connection.id))
+        messages = _stored_answer(rt, connection, enqueued.request)
+        answered.extend(deliver.send_patiently(rt, one, connection.id) for one in messages)
 
     if enqueued.created:
         work.run_claimed(rt, enqueued.request, abandoned=answer_for_it)

@@ -143,7 +143,7 @@ def run(execution: Execution, call: Call) -> Outcome:
         return _continued(execution, call, error)
     if isinstance(error, CircuitOpen) and call.mode is Mode.ASYNC:
         return GiveBack(delay_ms=error.retry_after_ms or _CIRCUIT_WAIT_MS)
-    _log_failure(execution, context, error)
+    _log_failure(context, error)
     return execution.failed(error)
 
 
@@ -163,7 +163,7 @@ def _continued(execution: Execution, call: Call, later: ContinueLater) -> Outcom
     return execution.failed(RuntimeError("continue_later is for queued requests only"))
 
 
-def _log_failure(execution: Execution, context: Context, error: BaseException) -> None:
+def _log_failure(context: Context, error: BaseException) -> None:
     log = context.log
     if isinstance(error, Reject | Refused):
         log.info("handler rejected the request", error=type(error).__qualname__)

@@ -186,7 +186,7 @@ class StoredExecution(Execution):
             return list(self._chunks), (self._snapshot if self._snapshot.n else None)
 
     def forget_buffered(self) -> None:
-        """Forget what is not stored yet: it is behind the checkpoint that the next run starts at."""
+        """Forget what is not stored yet: the next run starts at the checkpoint before it."""
         with self._lock:
             self._chunks.clear()
             self._snapshot = replace(

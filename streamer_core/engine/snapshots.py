@@ -8,7 +8,6 @@ from streamer_core.errors import TooLarge, Unserializable
 from streamer_core.model import encode
 from streamer_core.model.request import Snapshot
 
-
 # A snapshot is written with each heartbeat: one that no store or message holds would end the lease.
 _MOST_MESSAGE_CHARS = 1000
 _MOST_METADATA_BYTES = 32 * 1024

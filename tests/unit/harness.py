@@ -147,9 +147,7 @@ class Client:
             body["payload"] = payload
         return self.raw(json.dumps(body).encode())
 
-    def ask(
-        self, action: str, payload: Mapping[str, Any] | None = None, /, **fields: Any
-    ) -> Wire:
+    def ask(self, action: str, payload: Mapping[str, Any] | None = None, /, **fields: Any) -> Wire:
         """Send a message that has one answer."""
         (answer,) = self.send(action, payload, **fields)
         return answer
@@ -188,13 +186,13 @@ class Rig:
         store: MemoryStore | None = None,
         **core: Any,
     ) -> None:
-        self.clock = beside.clock if beside else ManualClock()
+        self.clock: ManualClock = beside.clock if beside else ManualClock()
         data = beside.store.data if beside else None
-        self.store = store or MemoryStore(self.clock, data)
-        self.transport = beside.transport if beside else MemoryTransport()
+        self.store: MemoryStore = store or MemoryStore(self.clock, data)
+        self.transport: MemoryTransport = beside.transport if beside else MemoryTransport()
         self.seen = Observer()
         self.waker = Waker()
-        self.app = Streamer(
+        self.app: Streamer = Streamer(
             Settings.of({"store": "memory", "transport": "memory", **core}),
             store=self.store,
             transport=self.transport,
@@ -235,9 +233,7 @@ class Rig:
 
     def claim(self, ref: str, *, lease_ms: int = 30_000) -> Request:
         """Take a request as another worker would that then says nothing."""
-        taken = self.store.claim(
-            ref, worker="elsewhere", lease_until=self.clock.now() + lease_ms
-        )
+        taken = self.store.claim(ref, worker="elsewhere", lease_until=self.clock.now() + lease_ms)
         assert taken is not None
         return taken
 
@@ -304,7 +300,7 @@ def code_of(answer: Wire) -> str:
 
 
 @contextmanager
-def interrupting(store: MemoryStore, verb: str, action: Callable[[], None]) -> Iterator[None]:
+def interrupting(store: MemoryStore, verb: str, action: Callable[[], object]) -> Iterator[None]:
     """Do something just before the store's next call of a verb, as another process could."""
     original = getattr(store, verb)
 

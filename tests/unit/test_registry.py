@@ -1,11 +1,11 @@
 """Handlers by action, topics by name, payloads by type."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from streamer_core.errors import ConfigurationError, Invalid
 from streamer_core.handlers import declared, handler, topic

@@ -73,8 +73,9 @@ def fail() -> None:
 
 @handler("flaky", mode="async", retry={"max_attempts": 2, "backoff": "1ms"})
 def flaky(ctx: Context) -> str:
-    """Fail once."""
-    ctx.emit(ctx.attempt)
+    """Fail once, with pieces stored that no checkpoint stands behind: a full buffer of them."""
+    for _ in range(64):
+        ctx.emit(ctx.attempt)
     if ctx.attempt == 1:
         raise RuntimeError("not yet")
     return "at last"

@@ -79,7 +79,12 @@ def test_progress_and_chunks_are_sent_live() -> None:
         0,
         1,
     )
-    assert (three["percentage"], three["message"], three["after"], three["n"]) == (50, "three", 1, 3)
+    assert (three["percentage"], three["message"], three["after"], three["n"]) == (
+        50,
+        "three",
+        1,
+        3,
+    )
     assert "metadata" not in three
     assert mirror(client.inbox).output == [{"page": 1}, [2]]
 
@@ -110,9 +115,7 @@ def _raise(error: BaseException) -> Any:
     ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("is_async", [False, True])
-def test_errors(
-    error: BaseException, code: str, message: str, is_async: bool, logs: Lines
-) -> None:
+def test_errors(error: BaseException, code: str, message: str, is_async: bool, logs: Lines) -> None:
     @handler("a")
     def function() -> None:
         raise error
@@ -556,3 +559,43 @@ def test_no_asyncio_for_a_plain_handler() -> None:
 
     code = "import sys, streamer_core; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_client_that_takes_nothing_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    @handler("a")
+    def function(ctx: Context) -> None:
+        rig.transport.busy_next(client.id, 1000)
+        ctx.emit(1)
+
+    waits: list[float] = []
+    monkeypatch.setattr("streamer_core.engine.deliver.time.sleep", waits.append)
+    rig = Rig(function)
+    client = rig.client()
+    assert code_of(client.ask("a")) == "SERVICE_UNAVAILABLE"
+    assert 0.9 < sum(waits) < 1.1
+
+
+def test_an_async_def_asked_to_stop_before_it_began_is_interrupted() -> None:
+    class Early:
+        @hookimpl(wrapper=True)
+        def streamer_execute(self) -> Any:
+            rig.pulse.running[0].stop("timeout")
+            return (yield)
+
+    @handler("a")
+    async def function() -> None:
+        await asyncio.sleep(30)
+
+    rig = Rig(function, plugins=[Early()])
+    assert code_of(asked(rig)[1][0]) == "TIMEOUT"
+
+
+def test_counts_that_cannot_be_settled_cost_no_answer(logs: Lines) -> None:
+    @handler("a")
+    def function() -> str:
+        rig.store.faults.fail_next("count", StoreError(SECRET))
+        return "done"
+
+    rig = Rig(function, plugins=[Quota()])
+    assert asked(rig)[1][0]["data"] == "done"
+    assert logs[0]["keys"] == ["running"]

@@ -199,20 +199,35 @@ anything = st.recursive(
     | st.floats()
     | st.text(st.characters(), max_size=10)
     | st.sampled_from(["r-1", "room:1", "acme/ann/", "queued", "processing", "high", "sync"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["request_id", "ref", "topic", "requests", "version", "resume", "token", "status"]
-            + ["limit", "cursor", "since", "action", "n", "r-1"]
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "request_id",
+                    "ref",
+                    "topic",
+                    "requests",
+                    "version",
+                    "resume",
+                    "token",
+                    "status",
+                    "limit",
+                    "cursor",
+                    "since",
+                    "n",
+                    "r-1",
+                ]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
         )
-        | st.text(max_size=4),
-        inner,
-        max_size=4,
     ),
     max_leaves=12,
 )
 messages = st.fixed_dictionaries(
-    {"action": st.sampled_from([*ACTIONS, *("echo", "typed", "queued", "once", "fails", "x")])},
+    {"action": st.sampled_from([*ACTIONS, "echo", "typed", "queued", "once", "fails", "x"])},
     optional={
         "id": st.sampled_from(["r-1", "r-2"]) | anything,
         "payload": anything,
@@ -263,8 +278,7 @@ def test_many_threads_may_receive_at_once(rig: Rig) -> None:
     answers: list[Wire] = []
 
     def ask(client: Client) -> None:
-        for n in range(10):
-            answers.append(client.ask("echo", {"n": n}))
+        answers.extend(client.ask("echo", {"n": n}) for n in range(10))
 
     threads = [threading.Thread(target=ask, args=[client]) for client in clients]
     for thread in threads:
@@ -277,9 +291,7 @@ def test_many_threads_may_receive_at_once(rig: Rig) -> None:
 def test_metrics_count_refusals(rig: Rig, client: Client) -> None:
     client.ask("nobody")
     (metric,) = [
-        told["metric"]
-        for told in rig.seen.of("metric")
-        if told["metric"].name == "message.refused"
+        told["metric"] for told in rig.seen.of("metric") if told["metric"].name == "message.refused"
     ]
     assert metric.tags == {"code": "INVALID_ACTION"}
 

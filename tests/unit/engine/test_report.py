@@ -401,8 +401,11 @@ def test_a_subscriber_who_joins_midway_learns_and_misses_nothing() -> None:
 def test_a_subscriber_between_the_read_and_the_append_misses_nothing() -> None:
     def body(ctx: Context, rig: Rig, client: Client) -> None:
         other.append(rig.client())
-        joining = lambda: other[0].send("streamer.subscribe", {"request_id": "r"}) and None  # noqa: E731
-        with interrupting(rig.store, "append", joining):
+
+        def join() -> None:
+            other[0].send("streamer.subscribe", {"request_id": "r"})
+
+        with interrupting(rig.store, "append", join):
             ctx.emit(1)
             ctx.checkpoint(None)
 

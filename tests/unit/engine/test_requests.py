@@ -92,7 +92,7 @@ def test_the_status_of_a_failure_shows_no_stack() -> None:
     ],
 )
 @pytest.mark.parametrize("verb", ["status", "cancel", "subscribe"])
-def test_who_sees_a_request(
+def test_who_sees_a_request(  # noqa: PLR0917 - a table
     verb: str, user: str, tenant: str, scopes: str, key: str, found: bool
 ) -> None:
     rig, owner = one(wait=True)
@@ -147,7 +147,7 @@ def test_a_gate_may_refuse_each_verb(verb: str) -> None:
 
 
 def test_a_result_of_nearly_a_message_still_has_a_status() -> None:
-    rig, client = one(size=LIMIT - 600, say="é" * 1000)
+    _, client = one(size=LIMIT - 600, say="é" * 1000)
     assert client.inbox[-1]["type"] == "complete"
     for verb in ("status", "subscribe", "cancel"):
         received = client.receive(
@@ -298,7 +298,7 @@ def test_a_subscriber_follows() -> None:
 
 
 def test_unsubscribing_twice_is_no_error() -> None:
-    rig, owner = one(wait=True)
+    _, owner = one(wait=True)
     for _ in range(2):
         answer = owner.ask("streamer.unsubscribe", {"request_id": "r"})
         assert answer["data"] == {"ref": owner.ref("r")}

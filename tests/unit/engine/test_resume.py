@@ -43,7 +43,7 @@ def hide_updates(store: MemoryStore, ref: str, through: int) -> None:
         assert asked == ref
         return [update for update in kept if update.seq > after][:limit]
 
-    store.updates = updates  # type: ignore[method-assign]
+    store.updates = updates  # type: ignore[method-assign,assignment]
 
 
 def test_all_that_was_missed() -> None:
@@ -75,7 +75,7 @@ def test_a_running_request_shows_its_newest_progress() -> None:
 
 
 def test_pages() -> None:
-    rig, client = finished(n=450)
+    rig, _ = finished(n=450)
     back = rig.client()
     taken = mirror([])
     pages = []
@@ -195,7 +195,7 @@ def test_one_that_is_not_found_hinders_no_other() -> None:
 
 
 def test_a_forgotten_request_is_not_found() -> None:
-    rig, client = finished()
+    rig, _ = finished()
     rig.clock.advance(7 * 86_400_000)
     assert code_of(resume(rig.client())[0]) == "NOT_FOUND"
 

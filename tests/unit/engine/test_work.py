@@ -220,9 +220,7 @@ def test_a_retry_is_told_as_progress() -> None:
 
 
 def test_backoff_with_full_jitter() -> None:
-    @handler(
-        "a", mode="async", retry={"max_attempts": 8, "backoff": "1s", "backoff_cap": "10s"}
-    )
+    @handler("a", mode="async", retry={"max_attempts": 8, "backoff": "1s", "backoff_cap": "10s"})
     def function() -> None:
         raise OSError
 
@@ -549,7 +547,7 @@ def test_continue_later_with_what_json_cannot_hold() -> None:
 
 
 def test_an_open_circuit_waits_without_an_attempt() -> None:
-    opened = []
+    opened: list[int] = []
 
     @handler("a", mode="async", retry={"max_attempts": 1})
     def function(ctx: Context) -> str:
@@ -757,7 +755,7 @@ def test_a_running_handler_is_asked() -> None:
 
 
 def test_raise_if_cancelled() -> None:
-    raised = []
+    raised: list[str] = []
 
     @handler("a", mode="async")
     def function(ctx: Context) -> None:
@@ -1060,7 +1058,9 @@ def test_a_store_that_fails_costs_at_most_an_attempt(verb: str, after: bool) -> 
     assert status_of(client) is Status.COMPLETED
     ends = {message["seq"] for message in client.inbox if "terminal" in message}
     assert len(ends) == 1
-    assert mirror(sorted(client.of("chunk") + client.of("restart") + client.of("complete"), key=_seq))
+    assert mirror(
+        sorted(client.of("chunk") + client.of("restart") + client.of("complete"), key=_seq)
+    )
 
 
 def _seq(message: Wire) -> int:
