@@ -1,0 +1,58 @@
+"""Notices that a source file has changed.
+
+Looking at a few dozen files each half second costs less than a millisecond, works on every file
+system, and needs no library; a watcher of whole folders would have to be told of every virtual
+environment in them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+LOOK_S = 0.5
+
+
+def stamps(files: Iterable[str]) -> dict[str, int]:
+    """Give when each file, and each Python file beside it, was last changed."""
+    found: dict[str, int] = {}
+    for folder in {Path(name).parent for name in files}:
+        found.update(_stamp(path) for path in folder.glob("*.py"))
+    found.update(_stamp(Path(name)) for name in files)
+    return found
+
+
+def _stamp(path: Path) -> tuple[str, int]:
+    try:
+        return str(path), path.stat().st_mtime_ns
+    except OSError:
+        return str(path), 0
+
+
+class Watcher:
+    """Calls `changed` after a change has come to rest.
+
+    Args:
+        files: gives the files to watch now.
+        changed: is given the names that changed; watched on while it runs.
+    """
+
+    def __init__(
+        self,
+        files: Callable[[], Iterable[str]],
+        changed: Callable[[list[str]], Awaitable[None]],
+    ) -> None:
+        self._files = files
+        self._changed = changed
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        seen = stamps(self._files())
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = stamps(self._files())
+            # A file that is watched from now on has not changed by that.
+            names = [name for name, at in now.items() if seen.get(name, at) != at]
+            names += [name for name in seen if name not in now]
+            seen = now
+            if names:
+                await self._changed(sorted(names))

@@ -1,0 +1,122 @@
+"""A worker that answers messages: the thread that reads them also runs them."""
+
+import json
+import time
+from collections import deque
+from functools import lru_cache
+from typing import Any
+
+from streamer_core.errors import Refused
+from streamer_core.model.codec import connection_from_plain, connection_to_plain
+from streamer_core.model.connection import Connection, Handshake
+from streamer_plugin_local.crew import Crew
+from streamer_plugin_local.records import (
+    Kind,
+    Record,
+    encode,
+    encode_done,
+    encode_json,
+    split_short,
+)
+from streamer_plugin_local.worker_base import BaseWorker
+
+THREADS = 64
+"""How many messages may be under way in one process; the gateway hands it no more."""
+
+_FLUSH_S = 0.001
+
+
+class SyncWorker(BaseWorker):
+    """Reads batches, runs them in order in one thread while they are quick, and answers."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._inbox: deque[Record] = deque()
+        self._answers: list[bytes] = []
+        self._flushed = 0.0
+        self.crew = Crew(self._turn, size=THREADS)
+
+    def run(self) -> None:
+        """Serve until told to end."""
+        self.crew.start()
+        super().run()
+
+    def running(self) -> int:
+        """How many messages have not been answered yet."""
+        return self.crew.busy + len(self._inbox)
+
+    def about_to_block(self) -> None:
+        """Let another thread go on with the messages behind this one."""
+        self.crew.pass_on()
+
+    def _turn(self) -> None:
+        if not self._inbox:
+            self._flush()
+            self._inbox.extend(filter(self._is_work, self.channel.read()))
+            return
+        record = self._inbox.popleft()
+        self.crew.begin()
+        answer = self._guarded(record)
+        if not self.crew.end():
+            self.channel.write(answer)
+            return
+        self._answers.append(answer)
+        if not self._inbox or time.monotonic() - self._flushed >= _FLUSH_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self.channel.write(*answers)
+            self._flushed = time.monotonic()
+
+    def _is_work(self, record: Record) -> bool:
+        return not self.control(record)
+
+    def _guarded(self, record: Record) -> bytes:
+        kind, number, body = record
+        try:
+            if kind == Kind.MESSAGE:
+                return self._receive(number, body)
+            # These write to the store, which waits for the disk.
+            self.crew.pass_on()
+            return (
+                self._connect(number, body) if kind == Kind.CONNECT else self._leave(number, body)
+            )
+        except BaseException:  # the app answers for everything a handler does: this is a bug
+            self.crash()
+            raise
+
+    def _receive(self, number: int, body: bytes) -> bytes:
+        plain, data = split_short(body)
+        received = self.app.receive(_connection(plain), data)
+        if received.connection is None and received.close is None:
+            return encode_done(number, received.frames)
+        extras: dict[str, Any] = {}
+        if received.connection is not None:
+            extras["connection"] = connection_to_plain(received.connection)
+        if received.close is not None:
+            extras["close"] = received.close
+        return encode_done(number, received.frames, json.dumps(extras).encode())
+
+    def _connect(self, number: int, body: bytes) -> bytes:
+        try:
+            connection = self.app.connect(Handshake(**json.loads(body)))
+        except Refused as error:
+            refusal = {
+                "status": error.http_status,
+                "code": error.code,
+                "message": error.message,
+                "retry_after_ms": error.retry_after_ms,
+            }
+            return encode_json(Kind.REFUSED, number, refusal)
+        return encode_json(Kind.ACCEPTED, number, connection_to_plain(connection))
+
+    def _leave(self, number: int, body: bytes) -> bytes:
+        self.app.disconnect(**json.loads(body))
+        return encode(Kind.DONE, number)
+
+
+@lru_cache(maxsize=16_384)
+def _connection(plain: bytes) -> Connection:
+    return connection_from_plain(json.loads(plain))

@@ -1,0 +1,97 @@
+"""The transport: a worker process asks the gateway, which holds the sockets."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from streamer_core.errors import TransportError
+from streamer_core.ports import Delivery, Transport
+from streamer_plugin_local.channel import Questions, WorkerChannel
+from streamer_plugin_local.records import DELIVERIES, Kind, encode_json, short
+
+if TYPE_CHECKING:
+    from streamer_plugin_local.hub import Hub
+
+T = TypeVar("T")
+_LOOP_S = 30.0
+
+
+class ChannelTransport(Transport):
+    """Sends through the gateway; each send waits for its verdict, many share a system call.
+
+    Args:
+        questions: how the gateway is asked.
+        channel: for what needs no answer.
+        max_message_bytes: the longest message it carries.
+    """
+
+    def __init__(
+        self, questions: Questions, channel: WorkerChannel, max_message_bytes: int
+    ) -> None:
+        self.max_message_bytes = max_message_bytes
+        self._questions = questions
+        self._channel = channel
+
+    def send(self, connection_id: str, data: bytes) -> Delivery:
+        """Send one message; raises TransportError where the gateway does not answer."""
+        if len(data) > self.max_message_bytes:
+            return Delivery.TOO_LARGE
+        answer = self._questions.ask(Kind.SEND, short(connection_id.encode()), data)
+        return DELIVERIES[answer[0]]
+
+    def send_many(self, connection_ids: Sequence[str], data: bytes) -> Mapping[str, Delivery]:
+        """Send the same message to many: one record, and the answer names those that differ."""
+        if len(connection_ids) == 1:
+            return {connection_ids[0]: self.send(connection_ids[0], data)}
+        if len(data) > self.max_message_bytes:
+            return dict.fromkeys(connection_ids, Delivery.TOO_LARGE)
+        ids = json.dumps(list(connection_ids)).encode()
+        # The ids may be longer than a short part holds: the message stands first.
+        answer = self._questions.ask(Kind.SEND_MANY, len(data).to_bytes(4, "little"), data, ids)
+        verdicts = dict.fromkeys(connection_ids, Delivery.DELIVERED)
+        for connection_id, index in json.loads(answer).items():
+            verdicts[connection_id] = DELIVERIES[index]
+        return verdicts
+
+    def close_connection(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
+        """Close a connection; one that is gone is no error."""
+        self._channel.write(
+            encode_json(Kind.CLOSE, 0, {"id": connection_id, "code": code, "reason": reason})
+        )
+
+    def is_open(self, connection_id: str) -> bool:
+        """Tell whether the connection can still be sent to."""
+        return self._questions.ask(Kind.IS_OPEN, connection_id.encode()) == b"\x01"
+
+
+class HubTransport(Transport):
+    """The transport of the gateway process itself, for its other threads.
+
+    Args:
+        hub: the connections; everything is done on its event loop.
+    """
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self.max_message_bytes = hub.settings.max_message_bytes
+
+    def send(self, connection_id: str, data: bytes) -> Delivery:
+        """Send one message."""
+        return self._on_loop(lambda: self._hub.post(connection_id, data))
+
+    def close_connection(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
+        """Close a connection; one that is gone is no error."""
+        self._on_loop(lambda: self._hub.close(connection_id, code, reason))
+
+    def is_open(self, connection_id: str) -> bool:
+        """Tell whether the connection can still be sent to."""
+        return connection_id in self._hub.clients
+
+    def _on_loop(self, action: Callable[[], T]) -> T:
+        future: Future[T] = Future()
+        self._hub.loop.call_soon_threadsafe(lambda: future.set_result(action()))
+        try:
+            return future.result(_LOOP_S)
+        except TimeoutError:
+            raise TransportError("the gateway's event loop does not answer") from None

@@ -1,0 +1,98 @@
+"""What both kinds of worker share: signs of life, answers from the gateway, and the end."""
+
+import json
+import math
+import sys
+import threading
+import time
+import traceback
+from abc import ABC, abstractmethod
+from typing import Any
+
+from streamer_plugin_local.channel import Questions, WorkerChannel, leave
+from streamer_plugin_local.crew import Crew
+from streamer_plugin_local.records import Kind, Record, encode, encode_json
+
+_BEAT_S = 1.0
+_END_LOOK_S = 0.02
+_LAST_ANSWERS_S = 1.0
+
+
+class BaseWorker(ABC):
+    """One worker process, once its app is started.
+
+    Args:
+        app: the `streamer_core.app.Streamer`.
+        channel, questions: the way to the gateway.
+    """
+
+    crew: Crew
+
+    def __init__(self, app: Any, channel: WorkerChannel, questions: Questions) -> None:
+        self.app = app
+        self.channel = channel
+        self.questions = questions
+        self.retiring = False
+        self._told = threading.Event()
+        self._drain_s: float | None = None
+
+    @abstractmethod
+    def running(self) -> int:
+        """How many calls are under way, those outlived by their timeout included."""
+
+    def about_to_block(self) -> None:  # noqa: B027 - only those who read are waited for
+        """Called in a thread that is about to wait."""
+
+    def report_due(self, due_at: int) -> None:
+        """Tell the gateway of a request that is due, now or at a time."""
+        self.channel.write(encode(Kind.DUE, 0, due_at.to_bytes(8, "little")))
+
+    def stop_taking(self) -> None:  # noqa: B027 - the gateway gives it nothing more
+        """Take nothing new."""
+
+    def control(self, record: Record) -> bool:
+        """Act on a record that is no work; tells whether it was one."""
+        kind, number, body = record
+        if kind == Kind.RESULT:
+            self.questions.answered(number, body)
+        elif kind == Kind.RETIRE:
+            self._drain_s = json.loads(body)
+            self.retiring = True
+            self.stop_taking()
+            self._told.set()
+        else:
+            return False
+        return True
+
+    def run(self) -> None:
+        """Show signs of life until told to end; then end when the work is done."""
+        while not self._told.wait(_BEAT_S):
+            if self.channel.gateway_gone():
+                leave()
+            state = {"busy": self.running(), "zombies": self.app.zombies()}
+            self.channel.write(encode_json(Kind.STATE, 0, state))
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._drain_s is not None:
+            self.app.drain(self._drain_s)
+            self._wait(time.monotonic() + _LAST_ANSWERS_S)
+        else:
+            # A worker that is only replaced lets its work take the time it takes.
+            self._wait(math.inf)
+        self.app.close()
+
+    def _wait(self, deadline: float) -> None:
+        while self._live() and time.monotonic() < deadline:
+            if self.channel.gateway_gone():
+                leave()
+            time.sleep(_END_LOOK_S)
+
+    def _live(self) -> int:
+        zombies: int = self.app.zombies()
+        return max(0, self.running() - zombies)
+
+    def crash(self) -> None:
+        """End the process over an error that nobody should have let through."""
+        traceback.print_exc(file=sys.stderr)
+        leave(70)  # EX_SOFTWARE of sysexits.h

@@ -1,0 +1,322 @@
+"""The small parts by themselves: framing, wheel, bucket, crew, guard, tokens, stamps."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamer_plugin_local import channel, records, transport
+from streamer_plugin_local.bucket import Bucket
+from streamer_plugin_local.channel import Questions, WorkerChannel
+from streamer_plugin_local.crew import Crew
+from streamer_plugin_local.feed import disturbed
+from streamer_plugin_local.handshake import refusal
+from streamer_plugin_local.origin import Guard, is_loopback
+from streamer_plugin_local.records import Kind, Record, Splitter
+from streamer_plugin_local.reload import stamps
+from streamer_plugin_local.secret import Secret
+from streamer_plugin_local.settings import Faults, LocalSettings
+from streamer_plugin_local.wheel import Wheel
+
+from streamer_core.errors import TransportError
+from streamer_core.ports import Change, ChangeKind, Delivery
+
+Ends = tuple[socket.socket, WorkerChannel]
+RECORD = st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=300))
+
+
+@given(st.lists(RECORD, max_size=20), st.integers(1, 50))
+def test_records_come_whole_however_they_are_cut(
+    given_records: list[tuple[Kind, int, bytes]], size: int
+) -> None:
+    data = b"".join(records.encode(kind, number, body) for kind, number, body in given_records)
+    splitter = Splitter()
+
+    got = [
+        record for at in range(0, len(data), size) for record in splitter.feed(data[at : at + size])
+    ]
+
+    assert got == given_records
+
+
+@given(st.binary(max_size=500), st.lists(st.binary(max_size=100), max_size=5))
+def test_parts_are_found_again(first: bytes, rest: list[bytes]) -> None:
+    body = records.short(first) + b"".join(map(records.long, rest))
+
+    found, others = records.split_short(body)
+    assert (found, records.split_long(others)) == (first, rest)
+
+
+class Item:
+    def __init__(self, *deadlines: float | None) -> None:
+        self.slot: int | None = None
+        self.next = list(deadlines)
+        self.asked: list[float] = []
+
+    def due(self, now: float) -> float | None:
+        self.asked.append(now)
+        return self.next.pop(0) if self.next else None
+
+
+def test_the_wheel_asks_at_the_deadline_and_at_the_next() -> None:
+    wheel, item = Wheel(1.0), Item(20.0)
+    wheel.turn(0)
+    wheel.put(item, 10.0)
+
+    for now in range(1, 30):
+        wheel.turn(now)
+
+    assert item.asked == [11, 21]
+    assert item.slot is None
+
+
+def test_the_wheel_forgets_what_is_dropped_and_moves_what_is_put_again() -> None:
+    wheel, dropped, moved = Wheel(1.0), Item(), Item()
+    for item in (dropped, moved):
+        wheel.put(item, 5)
+    wheel.drop(dropped)
+    wheel.drop(dropped)
+    wheel.put(moved, 50)
+
+    wheel.turn(49)
+    assert (dropped.asked, moved.asked) == ([], [])
+    wheel.turn(99)
+    assert moved.asked == [99]
+
+
+def test_a_bucket_lets_through_its_rate() -> None:
+    bucket = Bucket(2, now=0)
+
+    assert [bucket.take(0), bucket.take(0)] == [None, None]
+    assert bucket.take(0) == 500
+    assert bucket.take(0.6) is None
+    assert [bucket.take(100), bucket.take(100), bucket.take(100)] == [None, None, 500]
+
+
+def test_a_crew_works_in_one_thread_while_work_is_quick() -> None:
+    names: set[str] = set()
+    left = [30]
+    done = threading.Event()
+
+    def turn() -> None:
+        if not left[0]:
+            done.wait()
+            return
+        crew.begin()
+        names.add(threading.current_thread().name)
+        left[0] -= 1
+        crew.end()
+
+    crew = Crew(turn, size=4, slow_s=60)
+    crew.start()
+    while left[0]:
+        time.sleep(0.001)
+    crew.stop()
+    done.set()
+    assert len(names) == 1
+
+
+def test_a_crew_passes_the_baton_from_slow_work_until_nobody_is_free() -> None:
+    changes: list[bool] = []
+    full, let_go = threading.Event(), threading.Event()
+
+    def changed(is_full: bool) -> None:
+        changes.append(is_full)
+        full.set()
+
+    def turn() -> None:
+        crew.begin()
+        let_go.wait()
+        crew.end()
+        time.sleep(0.001)
+
+    crew = Crew(turn, size=3, changed=changed, slow_s=0.005)
+    crew.start()
+    assert full.wait(5)
+    assert crew.busy == 3
+    crew.pass_on()  # this thread has no baton: nothing happens
+    crew.stop()
+    let_go.set()
+    while crew.busy:
+        time.sleep(0.001)
+    assert changes[0] is True
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("a.localhost", True),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("localhost.evil.com", False),
+    ],
+)
+def test_loopback_is_this_machine(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_a_guard_lets_in_what_the_settings_name() -> None:
+    local = LocalSettings(
+        host="0.0.0.0",
+        allowed_hosts=("gateway",),
+        allowed_origins=("https://app.example.com",),
+    )
+    guard = Guard(local)
+
+    assert guard.host_problem("gateway:80") is None
+    assert guard.host_problem("192.168.0.7") is None  # an address is never rebound
+    assert guard.host_problem("evil.com") is not None
+    assert guard.origin_problem("https://app.example.com", "gateway") is None
+    assert guard.origin_problem("https://gateway", "gateway:80") is None
+    assert guard.origin_problem("http://localhost:3000", "gateway") is not None
+    assert guard.console_origin_problem("http://gateway:80", "gateway:80") is None
+    assert guard.console_origin_problem("http://gateway:81", "gateway:80") is not None
+
+
+def test_a_refusal_rounds_the_wait_up() -> None:
+    assert b"\r\nRetry-After: 2\r\n" in refusal(429, "X", "y", retry_after_ms=1001)
+
+
+def test_a_secret_is_an_access_key_id() -> None:
+    secret = Secret("abc-_1")
+
+    assert secret.signed("AWS4-HMAC-SHA256 Credential=abc-_1/20260101/eu/execute-api/aws4_request")
+    assert not secret.signed("AWS4-HMAC-SHA256 Credential=abc/20260101/eu")
+    assert not secret.signed("Basic abc-_1")
+    assert not secret.signed(None)
+    assert Secret().text != Secret().text
+
+
+def test_faults_of_the_feed() -> None:
+    changes = [Change(kind=ChangeKind.DUE, ref=str(n)) for n in range(9)]
+
+    assert disturbed(changes, Faults()) == changes
+    twice = disturbed(changes, Faults(feed_duplicate=True, feed_reorder=True))
+    assert len(twice) == 18
+    assert set(twice) == set(changes)
+    assert disturbed([], Faults(feed_delay=3_600_000)) == []
+
+
+def test_process_isolation_has_one_slot() -> None:
+    assert LocalSettings(isolation="process").slots == 1
+    assert LocalSettings(async_concurrency=50, async_workers=3).slots == 17
+
+
+def test_stamps_cover_the_neighbours_and_the_gone(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    for path in (one, two):
+        path.write_text("")
+
+    found = stamps([str(one), str(tmp_path / "gone" / "x.py")])
+
+    assert set(found) == {str(one), str(two), str(tmp_path / "gone" / "x.py")}
+    assert found[str(tmp_path / "gone" / "x.py")] == 0
+
+
+# -- the channel
+
+
+class Lost(Exception):
+    pass
+
+
+def lose() -> None:
+    raise Lost
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, WorkerChannel(theirs, lose)
+
+
+def test_writers_share_system_calls_and_lose_nothing(ends: Ends) -> None:
+    ours, worker = ends
+
+    def write(number: int) -> None:
+        for _ in range(200):
+            worker.write(records.encode(Kind.SEND, number))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    splitter = Splitter()
+    got: list[Record] = []
+    while len(got) < 1600:
+        got.extend(splitter.feed(ours.recv(65_536)))
+    for thread in threads:
+        thread.join()
+    assert sorted(number for _, number, _ in got) == sorted(list(range(8)) * 200)
+
+
+def test_a_channel_notices_that_the_gateway_is_gone(ends: Ends) -> None:
+    ours, worker = ends
+    assert not worker.gateway_gone()
+    ours.close()
+    assert worker.gateway_gone()
+    with pytest.raises(Lost):
+        worker.read()
+    with pytest.raises(Lost):
+        worker.write(records.encode(Kind.STATE, 0))
+
+
+def test_an_answer_that_does_not_come_is_a_transport_error(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    monkeypatch.setattr(channel, "_ANSWER_S", 0.01)
+    questions = Questions(worker)
+
+    with pytest.raises(TransportError):
+        questions.ask(Kind.IS_OPEN)
+    questions.answered(1, b"late")
+
+
+def test_the_transport_of_a_worker(ends: Ends) -> None:
+    ours, worker = ends
+    questions = Questions(worker)
+    sending = transport.ChannelTransport(questions, worker, 10)
+    asked: list[tuple[int, bytes]] = []
+
+    def gateway() -> None:
+        splitter = Splitter()
+        answers = {
+            Kind.SEND: b"\x02",
+            Kind.SEND_MANY: b'{"b": 1}',
+            Kind.IS_OPEN: b"\x01",
+        }
+        while data := ours.recv(65_536):
+            for kind, number, body in splitter.feed(data):
+                asked.append((kind, body))
+                if answer := answers.get(Kind(kind)):
+                    questions.answered(number, answer)
+
+    thread = threading.Thread(target=gateway)
+    thread.start()
+    assert sending.send("a", b"x") is Delivery.BUSY
+    assert sending.send("a", b"x" * 11) is Delivery.TOO_LARGE
+    assert sending.send_many(["a"], b"x") == {"a": Delivery.BUSY}
+    assert sending.send_many(["a", "b"], b"x") == {"a": Delivery.DELIVERED, "b": Delivery.GONE}
+    assert set(sending.send_many(["a", "b"], b"x" * 11).values()) == {Delivery.TOO_LARGE}
+    assert sending.is_open("a")
+    sending.close_connection("a", 1001, "bye")
+    ours.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert asked[-1][0] == Kind.CLOSE
+
+
+def test_a_process_may_end_itself() -> None:
+    pid = os.fork()
+    if pid == 0:
+        channel.leave(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
