@@ -9,11 +9,11 @@ STAMP := .venv/.set-up
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
 MEMBERS := . $(MANIFESTS:%/pyproject.toml=./%)
 
-SOURCES := streamer_core $(wildcard plugins/*/src clients/python/src tests)
+SOURCES := streamer_core benchmarks $(wildcard plugins/*/src clients/python/src tests)
 MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint types format constraints clean
+.PHONY: help setup demo test test-fast chaos bench lint types format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,12 @@ test: $(STAMP) ## Run all tests; coverage of lines and branches must reach 90 %
 
 test-fast: $(STAMP) ## Run the tests but integration and e2e, without coverage; stop at the first failure
 	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/integration --ignore=tests/e2e
+
+chaos: $(STAMP) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
+	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e
+
+bench: $(STAMP) ## Measure it; needs a C compiler, and a quiet machine for figures to believe
+	@$(PY) -m benchmarks
 
 lint: $(STAMP) ## Check style, format and types
 	@$(PY) -m ruff check .

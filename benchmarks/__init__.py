@@ -1,0 +1,1 @@
+"""What Streamer costs: `python -m benchmarks`. Tables to read, JSON to keep."""

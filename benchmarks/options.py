@@ -1,0 +1,37 @@
+"""What the command line asks of every benchmark."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Sizes.
+
+    Args:
+        quick: those of a smoke test.
+        rates: messages a second to offer, beside the bound's.
+        seconds: how long a rate is offered or a loop is kept up.
+        connections: how many there are where there are many.
+    """
+
+    quick: bool = False
+    rates: list[int] = field(default_factory=list)
+    seconds: float | None = None
+    connections: int | None = None
+
+    def size(self, full: T, quick: T) -> T:
+        """Choose between the two sizes."""
+        return quick if self.quick else full
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.seconds or self.size(10, 0.5)
+
+    @property
+    def crowd(self) -> int:
+        """Connections."""
+        return self.connections or self.size(10_000, 200)

@@ -1,0 +1,1 @@
+"""The same work on what a user would pick instead of Streamer."""

@@ -1,0 +1,56 @@
+"""Runs all benchmarks, or those named."""
+
+import argparse
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.options import Options
+from benchmarks.report import Report
+
+NAMES = ("routing", "start", "echo", "queue", "idle", "fanout", "reconnect")
+ON_DEMAND = {"peers": "peers.compare"}
+"""Needs the network once, and a redis-server."""
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    given = _arguments()
+    options = Options(
+        quick=given.quick,
+        rates=given.rate,
+        seconds=given.seconds,
+        connections=given.connections,
+    )
+    quick_folder = Path(tempfile.gettempdir()) / "streamer-benchmarks-quick"
+    folder = given.out or (quick_folder if given.quick else RESULTS)
+    for name in given.names or NAMES:
+        began = time.monotonic()
+        module = import_module(f"benchmarks.{ON_DEMAND.get(name, name)}")
+        title = (module.__doc__ or "").partition("\n")[0].rstrip(".")
+        report = Report(name, title, quick=given.quick)
+        module.run(report, options)
+        report.print()
+        path = report.write(folder)
+        print(f"  {time.monotonic() - began:.1f} s; written to {path}", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join([*NAMES, *ON_DEMAND]))
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run through?")
+    parser.add_argument(
+        "--rate", type=int, action="append", default=[], help="offer so much to echo, too"
+    )
+    parser.add_argument("--seconds", type=float, help="of each rate and loop")
+    parser.add_argument("--connections", type=int, help="for idle, fanout and reconnect")
+    parser.add_argument("--out", type=Path, help="where the JSON goes; benchmarks/results")
+    given = parser.parse_args()
+    if unknown := set(given.names) - {*NAMES, *ON_DEMAND}:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    if sys.platform != "linux":
+        parser.error("the benchmarks read /proc and use epoll: Linux only")
+    return given

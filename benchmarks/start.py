@@ -1,0 +1,207 @@
+"""A start with ten plugins against `import boto3` and one client, in fresh processes by turns.
+
+The plugins are really installed: a module and a dist-info each, found by their entry points among
+all that this environment holds. Frozen: the same from the file that `streamer freeze` writes.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.options import Options
+from benchmarks.report import Report
+
+PLUGINS = 10
+BOUND, AIM = 0.75, 0.4
+
+PLUGIN = '''
+from pydantic import BaseModel
+
+from streamer_core.markers import hookimpl
+from streamer_core.model.manifest import Manifest
+from streamer_core.model.principal import Principal
+
+
+class Plugin:
+    """Does a little, as small plugins do."""
+
+    class Settings(BaseModel):
+        word: str = "x"
+        number: int = {number}
+
+    manifest = Manifest()
+
+    def __init__(self, settings, app):
+        self.settings = settings
+
+    @hookimpl
+    def streamer_limit(self, principal, connection, request):
+        return None
+
+    @hookimpl
+    def streamer_on_request(self, request, handler, mode):
+        pass
+'''
+
+FIRST = """
+    @hookimpl
+    def streamer_authenticate(self, handshake):
+        return Principal(user="ann")
+
+    @hookimpl
+    def streamer_open_store(self, name, clock):
+        from streamer_core.ports import Store
+        return _filled(Store)(clock) if name == "stub" else None
+
+    @hookimpl
+    def streamer_open_transport(self, name):
+        from streamer_core.ports import Transport
+        return _filled(Transport)() if name == "stub" else None
+
+
+def _filled(port):
+    return type("Stub", (port,), dict.fromkeys(port.__abstractmethods__, lambda *a, **k: None))
+"""
+
+HANDLERS = """
+from pydantic import BaseModel
+
+from streamer_core import handler
+
+
+class Text(BaseModel):
+    text: str
+
+
+@handler("echo")
+def echo(request: Text) -> dict:
+    return {"text": request.text}
+"""
+
+STREAMER = """
+import time; began = time.perf_counter()
+from streamer_core import Settings, Streamer
+app = Streamer.start(Settings.load())
+print(time.perf_counter() - began, len(app.plugins), flush=True)
+"""
+
+STREAMER_MESSAGE = """
+import time; began = time.perf_counter()
+from streamer_core import Settings, Streamer
+from streamer_core.model.connection import Handshake
+app = Streamer.start(Settings.load())
+connection = app.connect(Handshake(connection_id="c"))
+frame = app.receive(connection, b'{"action": "echo", "payload": {"text": "x"}}').frames[0]
+assert b'"success":true' in frame, frame
+print(time.perf_counter() - began, len(app.plugins), flush=True)
+"""
+
+BOTO3 = """
+import time; began = time.perf_counter()
+import boto3
+boto3.client("dynamodb", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+print(time.perf_counter() - began, 0, flush=True)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """One process: seconds of the work alone, and with the interpreter's own start and end."""
+
+    inside: float
+    whole: float
+
+
+def run(report: Report, options: Options) -> None:
+    """Alternate them."""
+    rounds = options.size(21, 1)
+    with tempfile.TemporaryDirectory(prefix="streamer-benchmark-") as name:
+        folder = Path(name)
+        _install(folder)
+        scanned, frozen = folder / "scanned", folder / "frozen"
+        _project(scanned)
+        _project(frozen, 'frozen = "frozen.json"')
+        _freeze(scanned, frozen)
+        programs = {
+            "boto3": (BOTO3, scanned),
+            "streamer, scanned": (STREAMER, scanned),
+            "streamer, frozen": (STREAMER, frozen),
+            "streamer, scanned, first message": (STREAMER_MESSAGE, scanned),
+            "streamer, frozen, first message": (STREAMER_MESSAGE, frozen),
+        }
+        starts: dict[str, list[Start]] = {which: [] for which in programs}
+        for turn in range(rounds + 1):
+            for which, (program, project) in programs.items():
+                start = _run(program, project, folder)
+                if turn:  # the first one compiles
+                    starts[which].append(start)
+    for which, those in starts.items():
+        report.add(which, 1000 * _inside(those), "ms")
+        report.add("  whole process", 1000 * statistics.median(s.whole for s in those), "ms")
+    boto3 = _inside(starts.pop("boto3"))
+    for which, those in starts.items():
+        bounds = {} if "message" in which else {"bound": BOUND, "aim": AIM}
+        report.add(f"{which} / boto3", _inside(those) / boto3, "", **bounds)
+    report.note(f"medians of {rounds} fresh processes each, {PLUGINS} plugins")
+
+
+def _inside(starts: list[Start]) -> float:
+    return statistics.median(start.inside for start in starts)
+
+
+def _install(folder: Path) -> None:
+    for number in range(PLUGINS):
+        module = f"streamer_plugin_bench{number}"
+        code = PLUGIN.format(number=number) + (FIRST if number == 0 else "")
+        (folder / f"{module}.py").write_text(code)
+        info = folder / f"{module}-1.0.dist-info"
+        info.mkdir()
+        name = module.replace("_", "-")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n")
+        entry = f"[streamer.plugins]\nbench{number} = {module}:Plugin\n"
+        (info / "entry_points.txt").write_text(entry)
+
+
+def _project(folder: Path, more: str = "") -> None:
+    folder.mkdir()
+    names = [f"bench{number}" for number in range(PLUGINS)]
+    (folder / "bench_handlers.py").write_text(HANDLERS)
+    (folder / "streamer.toml").write_text(
+        f'[streamer]\nstore = "stub"\ntransport = "stub"\nhandlers = ["bench_handlers"]\n'
+        f"plugins = {names}\n{more}\n[plugins.bench3]\nnumber = 7\n"
+    )
+
+
+def _freeze(scanned: Path, frozen: Path) -> None:
+    """Write the file from a start that scans, with the frozen project's settings."""
+    program = (
+        "from pathlib import Path; from streamer_core import Settings, Streamer\n"
+        "import dataclasses\n"
+        f"settings = Settings.load({str(frozen)!r})\n"
+        "core = settings.core.model_copy(update={'frozen': None})\n"
+        "app = Streamer.start(dataclasses.replace(settings, core=core))\n"
+        f"app.freeze(Path({str(frozen / 'frozen.json')!r}))\n"
+        "print(0, len(app.plugins))\n"
+    )
+    _run(program, scanned, scanned.parent)
+
+
+def _run(program: str, project: Path, path: Path) -> Start:
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=project,
+        env={"PYTHONPATH": str(path), "PATH": "/usr/bin:/bin"},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    whole = time.perf_counter() - began
+    inside, plugins = done.stdout.split()
+    if int(plugins) not in {0, PLUGINS}:
+        raise RuntimeError(f"{plugins} plugins were loaded")
+    return Start(inside=float(inside), whole=whole)
