@@ -1,4 +1,4 @@
-"""Streamer in half a minute: a short request, a long one, and a client that goes away and comes back.
+"""Streamer in half a minute: a short request, a long one, a client that goes away and comes back.
 
 Starts the local gateway in this folder, sends requests over real WebSockets, and ends by itself.
 """

@@ -1,4 +1,4 @@
-"""Two handlers: one that answers at once, and one that reads a million rows and reports as it goes."""
+"""Two handlers: one that answers at once, one that reads a million rows and tells how far it is."""
 
 import csv
 from collections import Counter

@@ -16,7 +16,6 @@ def write_sales(path: Path, rows: int, seed: int = 1) -> None:
             count = min(10_000, rows - first)
             regions = chance.choices(REGIONS, k=count)
             prices = chance.choices(_PRICES, k=count)
-            file.writelines(
-                f"2026-{1 + (first + i) % 12:02}-{1 + i % 28:02},{regions[i]},{1 + i % 9},{prices[i]}\n"
-                for i in range(count)
-            )
+            for number, (region, price) in enumerate(zip(regions, prices, strict=True), first):
+                day = f"2026-{1 + number % 12:02}-{1 + number % 28:02}"
+                file.write(f"{day},{region},{1 + number % 9},{price}\n")

@@ -14,6 +14,10 @@ from streamer_core.registry import Registered
 from streamer_core.typeddicts import is_typeddict, readable
 
 
+class New(typing_extensions.TypedDict):
+    a: int
+
+
 class Base(typing.TypedDict):
     name: str
 
@@ -32,14 +36,18 @@ class Outer(Base):
 GOOD = {"name": "n", "inner": {}, "several": [{"size": 1}], "by_name": {"a": None}}
 
 
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(readable(Outer))
+
+
 def test_both_kinds_are_known() -> None:
     assert is_typeddict(Outer)
-    assert is_typeddict(typing_extensions.TypedDict("New", {"a": int}))
+    assert is_typeddict(New)
     assert not is_typeddict(dict)
 
 
 def test_what_fits_is_taken_as_it_is() -> None:
-    assert TypeAdapter(readable(Outer)).validate_python(GOOD) == GOOD
+    assert _adapter().validate_python(GOOD) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -53,7 +61,7 @@ def test_what_fits_is_taken_as_it_is() -> None:
 )
 def test_what_does_not_fit_is_refused_at_any_depth(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        TypeAdapter(readable(Outer)).validate_python(wrong)
+        _adapter().validate_python(wrong)
 
 
 def test_a_type_without_any_is_left_alone() -> None:
