@@ -1,6 +1,7 @@
 """Running an `async def` handler to its end in a thread that has no event loop."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 
@@ -18,7 +19,8 @@ def run(
         task = loop.create_task(coroutine)
 
         def cancel() -> None:
-            loop.call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # it has just ended, and its loop with it
+                loop.call_soon_threadsafe(task.cancel)
 
         on_stop(cancel)
         try:

@@ -35,6 +35,8 @@ def _redacted(name: str, value: Any) -> Any:
         return REDACTED
     if isinstance(value, dict):
         return {key: _redacted(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted("", item) for item in value]
     return value
 
 
