@@ -27,7 +27,7 @@ def test_hello_names_the_limits(talk: Talk) -> None:
 
 def test_everybody_on_loopback_is_the_development_principal_with_all_scopes(talk: Talk) -> None:
     assert talk.ask("whoami")["data"]["user"] == "developer"
-    assert talk.ask("wait", {"s": 0}, options={"priority": "high"})["type"] == "acknowledgment"
+    assert talk.until_acknowledged("wait", {"s": 0}, options={"priority": "high"})
 
 
 def test_a_queued_request_is_acknowledged_and_then_completed(talk: Talk) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -152,6 +153,7 @@ class Talk:
     def __init__(self, url: str, **options: Any) -> None:
         self._opened = ExitStack()
         self.ws = self._opened.enter_context(connect(url, **options))
+        self._kept: deque[dict[str, Any]] = deque()
 
     def __enter__(self) -> "Talk":
         return self
@@ -165,6 +167,8 @@ class Talk:
 
     def get(self) -> dict[str, Any]:
         """Wait for the next message."""
+        if self._kept:
+            return self._kept.popleft()
         message: dict[str, Any] = json.loads(self.ws.recv(BOUND_S))
         return message
 
@@ -180,9 +184,16 @@ class Talk:
         return message
 
     def until_acknowledged(self, action: str, payload: Any = None, **fields: Any) -> str:
-        """Send a request that is queued and give its `ref`."""
+        """Send a request that is queued and give its `ref`.
+
+        What its worker says may overtake the acknowledgment: that comes next then.
+        """
         self.send(action, payload, **fields)
-        ref: str = self.until(lambda message: message["type"] == "acknowledgment")["ref"]
+        overtook = []
+        while (message := self.get())["type"] != "acknowledgment":
+            overtook.append(message)
+        self._kept.extend(overtook)
+        ref: str = message["ref"]
         return ref
 
 

@@ -35,6 +35,7 @@ _M_ARENA_MAX = -8
 
 def main(argv: list[str]) -> int:
     """Run until the gateway says otherwise, or is gone."""
+    threading.excepthook = _end_with_thread
     channel = WorkerChannel(socket.socket(fileno=int(argv[0])), leave)
     given = _first(channel)
     try:
@@ -47,6 +48,16 @@ def main(argv: list[str]) -> int:
     channel.write(encode_json(Kind.READY, 0, {"files": _files(given["root"])}))
     worker.run()
     return 0
+
+
+def _end_with_thread(args: threading.ExceptHookArgs) -> None:
+    """End the process with any thread of its own: without its reader, say, it would go on deaf."""
+    ours = args.thread is not None and args.thread.name.startswith("streamer-")
+    try:
+        traceback.print_exception(args.exc_value)
+    finally:
+        if ours:
+            leave(70)  # EX_SOFTWARE of sysexits.h
 
 
 def _first(channel: WorkerChannel) -> dict[str, Any]:
