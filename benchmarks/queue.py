@@ -188,10 +188,9 @@ def _store_rates(store: SqliteStore, threads: int, count: int) -> dict[str, floa
 
     def claim() -> bool:
         lease = clock.now() + LEASE_MS
-        request = store.claim_next(LANES, worker="benchmark", lease_until=lease)
-        if request is not None:
-            claimed.append(request)
-        return request is not None
+        taken = store.claim_next(LANES, worker="benchmark", lease_until=lease)
+        claimed.extend(taken)
+        return bool(taken)
 
     def finish() -> bool:
         try:

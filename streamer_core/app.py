@@ -19,6 +19,7 @@ from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.sweep import Swept
+from streamer_core.engine.work import Ran
 from streamer_core.errors import ConfigurationError, StoreError
 from streamer_core.handlers import declared
 from streamer_core.hooks import collect, observe
@@ -129,6 +130,22 @@ class Streamer:
     def run(self, ref: str) -> bool:
         """Claim one request and run it in this thread; False where it is not to be had now."""
         return work.run_one(self.runtime, ref)
+
+    def claim(self, at_most: int) -> Sequence[Request]:
+        """Claim due requests for this worker to `execute`, or to `give_back`."""
+        return work.claim(self.runtime, at_most)
+
+    def execute(self, request: Request) -> Ran:
+        """Run a claimed request in this thread; what became of it is to be handed to `settle`."""
+        return work.run(self.runtime, request)
+
+    def settle(self, those: Sequence[Ran]) -> None:
+        """Write what became of requests: one write for all that have ended."""
+        work.settle_all(self.runtime, those)
+
+    def give_back(self, requests: Sequence[Request]) -> None:
+        """Let other workers have what was claimed here and will not be run."""
+        work.give_back(self.runtime, requests)
 
     def wake(self, change: Change) -> None:
         """Act on a record of the change feed."""

@@ -7,7 +7,7 @@ is stored as claimed already, so that a repeat is answered from the store and a 
 from typing import Any
 
 from streamer_core.engine import deliver, work
-from streamer_core.engine.execution import run
+from streamer_core.engine.execution import call_handler
 from streamer_core.engine.live import LiveExecution
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
@@ -28,7 +28,7 @@ def answer(
     execution = LiveExecution(rt, spec, connection, message)
     rt.pulse.add(execution)
     try:
-        outcome = run(execution, execution.call(payload))
+        outcome = call_handler(execution, execution.call(payload))
     finally:
         execution.ended = True
         rt.pulse.remove(execution)

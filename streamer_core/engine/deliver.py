@@ -1,7 +1,7 @@
 """Messages to connections: through the hooks to the transport, and what its verdict means."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import StoreError
@@ -23,7 +23,31 @@ def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[st
     """
     if not connections:
         return []
-    verdicts = _send_all(rt, outgoing, connections)
+    return _judged(rt, outgoing, _send_all(rt, outgoing, connections))
+
+
+def send_each(rt: Runtime, messages: Sequence[tuple[Outgoing, Sequence[str]]]) -> list[list[str]]:
+    """Send many messages, each to its own connections; give for each what `send` gives.
+
+    One call of the transport takes them all, unless a plugin surrounds each delivery.
+    """
+    if _is_surrounded(rt):
+        return [send(rt, outgoing, connections) for outgoing, connections in messages]
+    pairs = [(outgoing, one) for outgoing, connections in messages for one in connections]
+    try:
+        verdicts = rt.transport.send_each([(one, outgoing.data) for outgoing, one in pairs])
+    except Exception:
+        rt.log.exception("transport failed", messages=len(pairs))
+        verdicts = [Delivery.BUSY] * len(pairs)
+    left = iter(verdicts)
+    return [
+        _judged(rt, outgoing, dict(zip(connections, left, strict=False)))
+        for outgoing, connections in messages
+    ]
+
+
+def _judged(rt: Runtime, outgoing: Outgoing, verdicts: Mapping[str, Delivery]) -> list[str]:
+    """Act on the verdicts of one message; give who was busy."""
     busy = []
     for connection_id, verdict in verdicts.items():
         if verdict is Delivery.GONE:
@@ -38,9 +62,13 @@ def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[st
     return busy
 
 
+def _is_surrounded(rt: Runtime) -> bool:
+    return len(rt.hook.streamer_deliver.get_hookimpls()) > 1  # the core's own is one
+
+
 def _send_all(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> dict[str, Delivery]:
     # A surrounding plugin sees each connection; without one the transport takes all at once.
-    if len(rt.hook.streamer_deliver.get_hookimpls()) > 1:
+    if _is_surrounded(rt):
         return {one: _send_one(rt, outgoing, one) for one in connections}
     try:
         return dict(rt.transport.send_many(connections, outgoing.data))

@@ -126,7 +126,7 @@ class Execution(Running):
         )
 
 
-def run(execution: Execution, call: Call) -> Outcome:
+def call_handler(execution: Execution, call: Call) -> Outcome:
     """Run the handler through the hooks and say what became of it. Raises nothing."""
     error: BaseException | None = None
     value: Any = None

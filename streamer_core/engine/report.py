@@ -21,9 +21,10 @@ from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.snapshots import next_snapshot, plain, retrying
 from streamer_core.errors import LostLease, StoreError, TooLarge
 from streamer_core.model import encode
+from streamer_core.model.call import Outgoing
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.ids import request_subject
-from streamer_core.model.request import Request, Snapshot, Status
+from streamer_core.model.request import ORIGIN_ALONE, Request, Snapshot, Status
 from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Held, Store
 
@@ -45,9 +46,8 @@ class StoredExecution(Execution):
         self._io = threading.RLock()
         self._chunks: list[NewUpdate] = []
         self._last_seq = request.last_seq
-        self._subscribers: list[str] = []
-        self._subscribers_version = -1
         self._newest_version = request.subscribers_version
+        self._subscribers, self._subscribers_version = _known_subscribers(request)
         self._behind: dict[str, int] = {}
         self._in_doubt = False
         self._snapshot = self._restored_snapshot()
@@ -166,19 +166,29 @@ class StoredExecution(Execution):
 
     def send_updates(self, updates: list[NewUpdate], last_seq: int) -> None:
         """Send what was just stored; who is busy catches up from the store later."""
+        for seq, message in self.messages(updates, last_seq):
+            self.fell_behind(deliver.send(self.rt, message, self.ready), seq)
+
+    def messages(self, updates: list[NewUpdate], last_seq: int) -> list[tuple[int, Outgoing]]:
+        """Give the messages of what was just stored, each with its number; observers are told."""
         stored = encode.numbered(updates, last_seq)
         if stored:
             self.rt.tell("streamer_on_update", request=self.request, updates=stored)
-        for update in stored:
-            ready = [one for one in self._subscribers if one not in self._behind]
-            message = encode.update(self.request.id, self.request.ref, update)
-            busy = deliver.send(self.rt, message, ready)
-            self._behind.update(dict.fromkeys(busy, update.seq - 1))
+        return [(one.seq, encode.update(self.request.id, self.request.ref, one)) for one in stored]
+
+    def fell_behind(self, busy: list[str], seq: int) -> None:
+        """Note who did not take a message: from there on the store is read for them."""
+        self._behind.update(dict.fromkeys(busy, seq - 1))
+
+    @property
+    def ready(self) -> list[str]:
+        """Who has been sent everything so far."""
+        return [one for one in self._subscribers if one not in self._behind]
 
     def send_progress(self, snapshot: Snapshot) -> None:
         """Send a snapshot to whoever takes it; it is not sent again."""
         message = encode.progress(self.rt.clock.now(), self.request.id, self.request.ref, snapshot)
-        deliver.send(self.rt, message, [o for o in self._subscribers if o not in self._behind])
+        deliver.send(self.rt, message, self.ready)
 
     def buffered(self) -> tuple[list[NewUpdate], Snapshot | None]:
         """Give what is buffered, and the newest snapshot, to whoever writes the run's end."""
@@ -231,9 +241,10 @@ class StoredExecution(Execution):
         self._subscribers_version = self._newest_version
 
     def learn_subscribers(self) -> None:
-        """Read who follows the request, before the first message."""
+        """Find out who follows the request, before the first message."""
         with self._io:
-            self._read_subscribers()
+            if self._newest_version != self._subscribers_version:
+                self._read_subscribers()
 
     def learn(self, held: Held) -> None:
         """Take in what a write told, whoever made it."""
@@ -324,3 +335,12 @@ class StoredExecution(Execution):
                 self._snapshot, attempt=self.attempt, due_at=due_at, at=self.rt.clock.now()
             )
             return self._snapshot
+
+
+def _known_subscribers(request: Request) -> tuple[list[str], int]:
+    """Give who follows a request by its record alone, and the version that is true for; or -1."""
+    if request.subscribers_version == 0:
+        return [], 0
+    if request.subscribers_version == ORIGIN_ALONE and request.connection_id is not None:
+        return [request.connection_id], ORIGIN_ALONE
+    return [], -1

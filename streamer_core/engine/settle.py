@@ -1,12 +1,14 @@
-"""Writing down what became of a claimed request, and telling whoever follows it.
+"""Writing down what became of claimed requests, and telling whoever follows them.
 
-Whoever `take()`s the execution settles it: the handler's thread, or the pulse without it. The store
-lets only one terminal write through; a worker that lost its lease writes nothing.
+Whoever `take()`s an execution settles it: the thread of its worker, or the pulse without it. The
+store lets only one terminal write through; a worker that lost its lease writes nothing.
 """
 
-import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from streamer_core.context import KEEP
+from streamer_core.engine.finish import Finish, finish, lose, moved, prepared, see_off
 from streamer_core.engine.outcome import Cancelled, Done, Failed, GiveBack, Lost, Outcome
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
@@ -14,42 +16,56 @@ from streamer_core.engine.verdict import verdict
 from streamer_core.errors import Conflict, LostLease, TooLarge, Unserializable
 from streamer_core.model import encode
 from streamer_core.model.policy import Again
-from streamer_core.model.request import Failure, Request, Status
+from streamer_core.model.request import Failure, Status
 from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Store
 
 _ENVELOPE_BYTES = 512
-_BUSY_WAIT_S = 1.0
-_BUSY_STEP_S = 0.05
+
+Settling = tuple[StoredExecution, Outcome]
 
 
-def settle(execution: StoredExecution, outcome: Outcome) -> None:
-    """Write the outcome of a run.
+def settle(rt: Runtime, settlings: Sequence[Settling]) -> None:
+    """Write the outcomes of runs, unless they are settled; whoever is at one is waited for.
 
-    Raises:
-        StoreError: it could not be written: the lease will lapse and the sweeper take over.
+    Those that end are stored together and sent together. What cannot be written is logged: the
+    lease lapses, and the sweeper gives the request another try.
     """
+    with ExitStack() as held:
+        finishes: list[Finish] = []
+        for execution, outcome in settlings:
+            held.enter_context(execution.writing())
+            if execution.take() and (end := _guarded(execution, outcome)) is not None:
+                finishes.append(end)
+        if not finishes:
+            return
+        finish(rt, finishes)
+        see_off(rt, [end.execution for end in finishes])
+
+
+def _guarded(execution: StoredExecution, outcome: Outcome) -> Finish | None:
     try:
-        _settle(execution, outcome)
+        return _end_of(execution, outcome)
     except LostLease:
-        execution.stop("lost")
-        execution.rt.log.warning(
-            "lease lost before the end", ref=execution.request.ref, fence=execution.request.fence
-        )
+        lose(execution)
+    except Exception:
+        execution.rt.log.exception("outcome could not be stored", ref=execution.request.ref)
+    return None
 
 
-def _settle(execution: StoredExecution, outcome: Outcome) -> None:
+def _end_of(execution: StoredExecution, outcome: Outcome) -> Finish | None:
+    """Give the end of the request; None where it has not ended, and that is written already."""
     match outcome:
         case Done(value=value):
-            _complete(execution, value)
+            return _completed(execution, value)
         case Failed(failure=failure):
-            _fail(execution, failure)
+            return _failed(execution, failure)
         case Cancelled():
-            _cancel(execution)
+            return _cancelled(execution)
         case GiveBack():
-            _give_back(execution, outcome)
+            return _give_back(execution, outcome)
         case Lost():
-            pass
+            return None
 
 
 def cancelled_update(attempt: int, now: int) -> NewUpdate:
@@ -64,40 +80,38 @@ def failed_update(failure: Failure, now: int) -> NewUpdate:
     return NewUpdate(kind=Kind.ERROR, attempt=failure.attempt, body=body, at=now)
 
 
-def _complete(execution: StoredExecution, value: object) -> None:
+def _completed(execution: StoredExecution, value: object) -> Finish | None:
     try:
         result = encode.plain(value)
     except ValueError as error:
-        return _fail(execution, execution.failed(Unserializable(f"result: {error}")).failure)
+        return _failed(execution, execution.failed(Unserializable(f"result: {error}")).failure)
     limit = execution.rt.settings.max_message_bytes
     if len(encode.encode(result)) + _ENVELOPE_BYTES > limit:
         too_large = TooLarge("The result is larger than a message may be")
-        return _fail(execution, execution.failed(too_large).failure)
+        return _failed(execution, execution.failed(too_large).failure)
     terminal = NewUpdate(
         kind=Kind.COMPLETE,
         attempt=execution.attempt,
         body={"result": result},
         at=execution.rt.clock.now(),
     )
-    return _finish(execution, Status.COMPLETED, terminal)
+    return prepared(execution, Status.COMPLETED, terminal)
 
 
-def _fail(execution: StoredExecution, failure: Failure) -> None:
+def _failed(execution: StoredExecution, failure: Failure) -> Finish | None:
     rt, request = execution.rt, execution.request
     answer = verdict(rt, request, failure)
     if isinstance(answer, Again) and execution.stop_reason != "cancel":
-        _retry(execution, failure, answer.delay_ms)
-    else:
-        terminal = failed_update(failure, rt.clock.now())
-        _finish(execution, Status.FAILED, terminal, failure)
+        return _retry(execution, failure, answer.delay_ms)
+    return prepared(execution, Status.FAILED, failed_update(failure, rt.clock.now()), failure)
 
 
-def _cancel(execution: StoredExecution) -> None:
+def _cancelled(execution: StoredExecution) -> Finish:
     terminal = cancelled_update(execution.attempt, execution.rt.clock.now())
-    _finish(execution, Status.CANCELLED, terminal)
+    return prepared(execution, Status.CANCELLED, terminal)
 
 
-def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> None:
+def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> Finish | None:
     rt, request = execution.rt, execution.request
     due_at = rt.clock.now() + delay_ms
     execution.forget_buffered()
@@ -112,13 +126,14 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> None:
             failure=failure,
         )
     except Conflict:  # it was asked to stop in the meantime
-        return _cancel(execution)
+        return _cancelled(execution)
     execution.send_progress(snapshot)
     rt.measure("request.retried", tags={"action": request.action, "code": failure.code})
-    return _moved(rt, request, Status.RETRYING)
+    moved(rt, request, Status.RETRYING)
+    return None
 
 
-def _give_back(execution: StoredExecution, outcome: GiveBack) -> None:
+def _give_back(execution: StoredExecution, outcome: GiveBack) -> Finish | None:
     rt, request = execution.rt, execution.request
     state = Store.unchanged
     if outcome.state is KEEP:
@@ -128,7 +143,7 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> None:
             state = encode.plain(outcome.state)
         except ValueError as error:
             unwritable = Unserializable(f"continue_later: {error}")
-            return _fail(execution, execution.failed(unwritable).failure)
+            return _failed(execution, execution.failed(unwritable).failure)
     execution.settle_doubt()
     chunks, snapshot = execution.buffered()
     unsent = execution.unsent()
@@ -143,58 +158,11 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> None:
             progress=snapshot,
         )
     except Conflict:
-        return _cancel(execution)
+        return _cancelled(execution)
     execution.learn(held)
     if unsent is not None:
         execution.send_progress(unsent)
     execution.send_updates(chunks, held.last_seq)
     execution.mark_sent(rt.clock.monotonic())
-    return _moved(rt, request, Status.PENDING)
-
-
-def _finish(
-    execution: StoredExecution,
-    status: Status,
-    terminal: NewUpdate,
-    failure: Failure | None = None,
-) -> None:
-    rt, request = execution.rt, execution.request
-    execution.settle_doubt()
-    chunks, snapshot = execution.buffered()
-    unsent = execution.unsent()
-    held = rt.store.finish(
-        request.ref,
-        status,
-        [*chunks, terminal],
-        fence=request.fence,
-        expires_at=rt.clock.now() + rt.settings.keep,
-        progress=snapshot,
-        failure=failure,
-    )
-    execution.learn(held)
-    if unsent is not None:
-        execution.send_progress(unsent)
-    execution.send_updates([*chunks, terminal], held.last_seq)
-    _moved(rt, request, status)
-    if failure is not None:
-        rt.tell("streamer_on_dead_letter", request=request, failure=failure)
-    _see_off(execution)
-
-
-def _see_off(execution: StoredExecution) -> None:
-    """Wait a little for slow connections; what they still lack the sweeper sends."""
-    waited = 0.0
-    while execution.behind and waited < _BUSY_WAIT_S:
-        time.sleep(_BUSY_STEP_S)
-        waited += _BUSY_STEP_S
-        execution.catch_up()
-    execution.mark_sent(execution.rt.clock.monotonic())
-
-
-def _moved(rt: Runtime, request: Request, after: Status) -> None:
-    rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
-    if after.terminal:
-        tags = {"action": request.action, "outcome": after.value.lower()}
-        rt.measure("request.ended", tags=tags)
-        age = max(0, rt.clock.now() - request.created_at)
-        rt.measure("request.age", age, "ms", tags)
+    moved(rt, request, Status.PENDING)
+    return None

@@ -1,12 +1,13 @@
 """Claim a request, run its handler, settle it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from streamer_core.engine import settle
-from streamer_core.engine.execution import context_of, run
+from streamer_core.engine.execution import call_handler, context_of
 from streamer_core.engine.outcome import Cancelled, Failed, GiveBack, Outcome, failure_of
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.settle import settle
 from streamer_core.errors import HandlerTimeout, InvalidAction
 from streamer_core.model.call import Call
 from streamer_core.model.handler import HandlerSpec
@@ -19,15 +20,19 @@ _UNKNOWN_ACTION_WAIT_MS = 10_000
 _unknown = HandlerSpec(action="unknown", call=lambda: None)
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A run whose handler has ended; without an outcome it could not even begin."""
+
+    execution: "PulsedExecution"
+    outcome: Outcome | None
+
+
 def work(rt: Runtime) -> bool:
     """Claim the next due request and run it to its end; False where there was none."""
-    if rt.draining.is_set():
-        return False
-    request = rt.store.claim_next(LANES, worker=rt.worker, lease_until=_lease(rt))
-    if request is None:
-        return False
-    _run(rt, request)
-    return True
+    taken = claim(rt)
+    settle_all(rt, [run(rt, request) for request in taken])
+    return bool(taken)
 
 
 def run_one(rt: Runtime, ref: str) -> bool:
@@ -37,42 +42,71 @@ def run_one(rt: Runtime, ref: str) -> bool:
     request = rt.store.claim(ref, worker=rt.worker, lease_until=_lease(rt))
     if request is None:
         return False
-    _run(rt, request)
+    settle_all(rt, [run(rt, request)])
     return True
 
 
-def _run(rt: Runtime, request: Request) -> None:
-    before = Status.RETRYING if request.spent else Status.PENDING
-    rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
-    rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
-    run_claimed(rt, request)
+def claim(rt: Runtime, at_most: int = 1) -> Sequence[Request]:
+    """Claim the next due requests; each must be handed to `run` or `give_back`."""
+    if rt.draining.is_set():
+        return ()
+    lease = _lease(rt)
+    return rt.store.claim_next(LANES, worker=rt.worker, lease_until=lease, at_most=at_most)
 
 
 def _lease(rt: Runtime) -> int:
     return rt.clock.now() + rt.settings.lease
 
 
-def run_claimed(
-    rt: Runtime, request: Request, abandoned: Callable[[], None] = lambda: None
-) -> None:
-    """Run a request that this worker holds, and write what became of it.
+def run(rt: Runtime, request: Request) -> Ran:
+    """Run a request that this worker claimed; what became of it must be handed to `settle_all`."""
+    before = Status.RETRYING if request.spent else Status.PENDING
+    rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
+    rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
+    return _run(rt, request, lambda: None)
+
+
+def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> None:
+    """Run a request that was stored as claimed, and write what became of it.
 
     `abandoned` is called where the pulse has done so for a handler that did not return.
     """
+    settle_all(rt, [_run(rt, request, abandoned)])
+
+
+def settle_all(rt: Runtime, those: Sequence[Ran]) -> None:
+    """Write what became of runs, those that end together."""
+    try:
+        settle(rt, [(ran.execution, ran.outcome) for ran in those if ran.outcome is not None])
+    except Exception:
+        rt.log.exception(
+            "outcomes could not be settled", refs=[r.execution.request.ref for r in those]
+        )
+    finally:
+        for ran in those:
+            rt.pulse.remove(ran.execution)
+
+
+def give_back(rt: Runtime, requests: Sequence[Request]) -> None:
+    """Let others have what this worker claimed and will not run."""
+    for request in requests:
+        execution = PulsedExecution(rt, _unknown, request, lambda: None)
+        settle(rt, [(execution, GiveBack())])
+
+
+def _run(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> Ran:
     registered = rt.registry.get(request.action)
     spec = registered.spec if registered else _unknown
     execution = PulsedExecution(rt, spec, request, abandoned)
     rt.pulse.add(execution)
+    outcome: Outcome | None = None
     try:
         execution.learn_subscribers()
         outcome = _outcome(execution, registered)
-        execution.ended = True
-        execution.settle_as(outcome)
     except Exception:
         rt.log.exception("request could not be run", ref=request.ref)
-    finally:
-        execution.ended = True
-        rt.pulse.remove(execution)
+    execution.ended = True
+    return Ran(execution, outcome)
 
 
 def _outcome(execution: StoredExecution, registered: Registered | None) -> Outcome:
@@ -108,7 +142,7 @@ def _outcome(execution: StoredExecution, registered: Registered | None) -> Outco
         on_stop=execution.on_stop,
     )
     started = rt.clock.monotonic()
-    outcome = run(execution, call)
+    outcome = call_handler(execution, call)
     tags = {"action": request.action, "outcome": type(outcome).__name__.lower()}
     rt.measure("request.executed", (rt.clock.monotonic() - started) * 1000, "ms", tags)
     return outcome
@@ -141,22 +175,11 @@ class PulsedExecution(StoredExecution):
         super().__init__(rt, handler, request)
         self._abandoned = abandoned
 
-    def settle_as(self, outcome: Outcome) -> bool:
-        """Write the outcome, unless it is settled; whoever is at it is waited for."""
-        with self.writing():
-            if not self.take():
-                return False
-            try:
-                settle.settle(self, outcome)
-            except Exception:
-                # Nothing was written: the lease lapses, and the sweeper gives it another try.
-                self.rt.log.exception("outcome could not be stored", ref=self.request.ref)
-            return True
-
     def _abandon(self, outcome: Outcome) -> None:
         """Settle without the handler's thread, a zombie until it returns."""
         with self.writing():
-            if self.settle_as(outcome):
+            if not self.settled:
+                settle(self.rt, [(self, outcome)])
                 self._abandoned()
 
     def on_overdue(self) -> None:

@@ -5,8 +5,9 @@ A record written by a newer version may have fields this one does not know: they
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from streamer_core.model.connection import Connection
@@ -16,6 +17,9 @@ from streamer_core.model.policy import Policy, Slot
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_canonical = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True)
+
 
 def dumps(value: Any) -> str:
     """Encode as compact ASCII JSON; ASCII also holds lone surrogates, which UTF-8 cannot.
@@ -23,12 +27,12 @@ def dumps(value: Any) -> str:
     Raises:
         TypeError, ValueError: JSON cannot hold the value (NaN and infinities included).
     """
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(value)
 
 
 def canonical(value: Any) -> str:
     """Encode so that equal values give equal text: keys sorted."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, sort_keys=True)
+    return _canonical.encode(value)
 
 
 def loads(text: str | bytes) -> Any:
@@ -45,28 +49,32 @@ def request_to_plain(request: Request) -> dict[str, Any]:
     """Give a request as JSON-ready values, unknown fields included."""
     plain = {name: getattr(request, name) for name in _REQUEST_FIELDS}
     plain["scopes"] = sorted(request.scopes)
-    plain["policy"] = asdict(request.policy)
-    plain["slots"] = [asdict(slot) for slot in request.slots]
-    plain["settle"] = [asdict(count) for count in request.settle]
-    plain["progress"] = asdict(request.progress) if request.progress else None
-    plain["failures"] = [asdict(failure) for failure in request.failures]
+    plain["policy"] = fields_of(request.policy)
+    plain["slots"] = [fields_of(slot) for slot in request.slots]
+    plain["settle"] = [fields_of(count) for count in request.settle]
+    plain["progress"] = fields_of(request.progress) if request.progress else None
+    plain["failures"] = [fields_of(failure) for failure in request.failures]
     return {**request.extra, **plain}
 
 
 def request_from_plain(plain: Mapping[str, Any]) -> Request:
     """Make a request from what `request_to_plain` gave, of this version or another."""
-    known = {name: value for name, value in plain.items() if name in _REQUEST_FIELDS}
-    known["scopes"] = frozenset(known.get("scopes") or ())
-    known["priority"] = Priority(known.get("priority", Priority.NORMAL))
-    known["status"] = Status(known.get("status", Status.PENDING))
-    known["policy"] = _known(Policy, known.get("policy") or {})
-    known["slots"] = tuple(_known(Slot, slot) for slot in known.get("slots") or ())
-    known["settle"] = tuple(_known(Count, count) for count in known.get("settle") or ())
-    progress = known.get("progress")
-    known["progress"] = _known(Snapshot, progress) if progress else None
-    known["failures"] = tuple(_known(Failure, failure) for failure in known.get("failures") or ())
-    extra = {name: value for name, value in plain.items() if name not in _REQUEST_FIELDS}
-    return Request(**known, extra=extra)
+    return Request.made_of(request_values(plain))
+
+
+def request_values(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields that `plain` holds, as a request has them; the unknown ones in `extra`."""
+    values: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in plain.items():
+        if name not in _REQUEST_FIELDS:
+            extra[name] = value
+        elif (made := _MAKERS.get(name)) is None:
+            values[name] = value
+        elif value is not None:
+            values[name] = made(value)
+    values["extra"] = extra
+    return values
 
 
 def connection_to_plain(connection: Connection) -> dict[str, Any]:
@@ -100,6 +108,37 @@ def connection_from_plain(plain: Mapping[str, Any]) -> Connection:
     )
 
 
+def fields_of(value: Any) -> dict[str, Any]:
+    """Give the fields of a part of a request; `asdict` would copy what lies in them, too."""
+    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+
+
+_FIELDS: Mapping[Any, Sequence[str]] = {
+    cls: tuple(f.name for f in fields(cls)) for cls in (Policy, Slot, Count, Snapshot, Failure)
+}
+
+
 def _known(cls: type[T], plain: Mapping[str, Any]) -> T:
-    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    names = _FIELDS[cls]
     return cls(**{name: value for name, value in plain.items() if name in names})
+
+
+def _policy(plain: Mapping[str, Any]) -> Policy:
+    return _policy_of(*((name, plain[name]) for name in _FIELDS[Policy] if name in plain))
+
+
+@lru_cache  # there are as many as handlers, and one is read with each request
+def _policy_of(*known: tuple[str, int]) -> Policy:
+    return Policy(**dict(known))
+
+
+_MAKERS: Mapping[str, Callable[[Any], Any]] = {
+    "scopes": frozenset,
+    "priority": Priority,
+    "status": Status,
+    "policy": _policy,
+    "slots": lambda those: tuple(_known(Slot, one) for one in those),
+    "settle": lambda those: tuple(_known(Count, one) for one in those),
+    "progress": lambda one: _known(Snapshot, one),
+    "failures": lambda those: tuple(_known(Failure, one) for one in those),
+}

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer_core.errors import Conflict, LostLease
-from streamer_core.model.request import KEPT_FAILURES, Failure, Request, Snapshot, Status
+from streamer_core.model.request import (
+    KEPT_FAILURES,
+    ORIGIN_ALONE,
+    Failure,
+    Request,
+    Snapshot,
+    Status,
+)
 from streamer_core.model.update import NewUpdate, Update
 
 
@@ -200,7 +207,7 @@ def sent(request: Request, seq: int) -> Request:
 
 def followed(request: Request) -> Request:
     """Note that who is subscribed has changed."""
-    return request.changed(subscribers_version=request.subscribers_version + 1)
+    return request.changed(subscribers_version=max(request.subscribers_version, ORIGIN_ALONE) + 1)
 
 
 def check_held(request: Request, *, fence: int, lapsed_at: int | None = None) -> None:

@@ -17,7 +17,10 @@ class Kind(StrEnum):
     @property
     def terminal(self) -> bool:
         """Whether it ends its request."""
-        return self in {Kind.COMPLETE, Kind.ERROR}
+        return self in _ENDS
+
+
+_ENDS = frozenset({Kind.COMPLETE, Kind.ERROR})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from streamer_core.errors import StoreError
 from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
@@ -46,6 +47,20 @@ class Held:
     last_seq: int
     subscribers_version: int
     cancel_requested: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """The end of a held request: what `finish` is given."""
+
+    ref: str
+    status: Status
+    updates: Sequence[NewUpdate]
+    fence: int
+    expires_at: int
+    progress: Snapshot | None = None
+    failure: Failure | None = None
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +195,8 @@ class Store(ABC):
     ) -> Enqueued:
         """Store a new request, once for each `ref`, and subscribe its `connection_id` to it.
 
+        `subscribers_version` is `ORIGIN_ALONE` where that connection was known, else 0.
+
         Where a request of that `ref` is kept already, nothing is written but the subscription, and
         the stored one is given back, whatever its action: the caller compares digests.
 
@@ -212,9 +229,11 @@ class Store(ABC):
 
     @abstractmethod
     def claim_next(
-        self, lanes: Sequence[Priority], *, worker: str, lease_until: int
-    ) -> Request | None:
-        """Take the next due request: by lane in the order given, then fair by tenant.
+        self, lanes: Sequence[Priority], *, worker: str, lease_until: int, at_most: int = 1
+    ) -> Sequence[Request]:
+        """Take the next due requests: by lane in the order given, then fair by tenant.
+
+        Up to `at_most`, as if they were claimed one after the other; none where none is due.
 
         Fair: of the tenants with something to do, the one whose last claim is longest ago comes
         first; within a tenant the one due first. Costs no more than logarithmic time in the number
@@ -268,6 +287,29 @@ class Store(ABC):
 
         Raises LostLease as `append` does, or where `lapsed` is asked for and the lease is not over.
         """
+
+    def finish_all(self, endings: Sequence[Ending]) -> Sequence[Held | StoreError]:
+        """End several requests, each by itself; gives for each what `finish` gives or raises.
+
+        A store that can make many writes durable at once should. Raises StoreError where none of
+        them took effect.
+        """
+        return [self._finished(ending) for ending in endings]
+
+    def _finished(self, ending: Ending) -> Held | StoreError:
+        try:
+            return self.finish(
+                ending.ref,
+                ending.status,
+                ending.updates,
+                fence=ending.fence,
+                expires_at=ending.expires_at,
+                progress=ending.progress,
+                failure=ending.failure,
+                lapsed=ending.lapsed,
+            )
+        except StoreError as error:
+            return error
 
     @abstractmethod
     def requeue(
@@ -337,7 +379,7 @@ class Store(ABC):
     @abstractmethod
     def subscribe(self, subject: str, connection_id: str, *, expires_at: int) -> None:
         """Subscribe a connection. On `request_subject(ref)` the request's `subscribers_version`
-        rises in the same write."""
+        rises above `ORIGIN_ALONE` in the same write."""
 
     @abstractmethod
     def unsubscribe(self, subject: str, connection_id: str) -> None:

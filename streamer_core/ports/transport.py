@@ -43,6 +43,10 @@ class Transport(ABC):
         """
         return {connection_id: self._tried(connection_id, data) for connection_id in connection_ids}
 
+    def send_each(self, messages: Sequence[tuple[str, bytes]]) -> Sequence[Delivery]:
+        """Send many messages, each `(connection_id, data)` to its own; in order, else as above."""
+        return [self._tried(connection_id, data) for connection_id, data in messages]
+
     def _tried(self, connection_id: str, data: bytes) -> Delivery:
         try:
             return self.send(connection_id, data)

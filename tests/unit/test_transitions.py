@@ -225,7 +225,8 @@ def test_the_newest_snapshot_stays(kept: Snapshot | None, reported: Snapshot | N
 
 
 def test_followers() -> None:
-    assert moves.followed(HELD).subscribers_version == 1
+    assert moves.followed(HELD).subscribers_version == 2
+    assert moves.followed(moves.followed(HELD)).subscribers_version == 3
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # one write: whole lines only
 
 def claim_next(store):
-    return store.claim_next(LANES, worker=str(os.getpid()), lease_until=clock.now() + 60_000)
+    worker, lease_until = str(os.getpid()), clock.now() + 60_000
+    return next(iter(store.claim_next(LANES, worker=worker, lease_until=lease_until)), None)
 """
 
 Start = Callable[..., "subprocess.Popen[str]"]

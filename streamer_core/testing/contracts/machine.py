@@ -116,16 +116,20 @@ class StoreMachine(RuleBasedStateMachine):
         if claimed is not None:
             assert claimed == self._note_claim(claimed.ref)
 
-    @rule(lanes=LANES)
-    def claim_next(self, lanes: list[Priority]) -> None:
+    @rule(lanes=LANES, at_most=st.integers(1, 4))
+    def claim_next(self, lanes: list[Priority], at_most: int) -> None:
         """Claim whatever is next."""
-        choices = self.oracle.next_choices(lanes, self.clock.now())
-        claimed = self.store.claim_next(lanes, worker="w", lease_until=self._lease())
-        if claimed is None:
-            assert not choices, "somebody was due and had room"
-        else:
-            assert claimed.ref in choices, "it was somebody else's turn"
-            assert claimed == self._note_claim(claimed.ref)
+        claimed = self.store.claim_next(
+            lanes, worker="w", lease_until=self._lease(), at_most=at_most
+        )
+        assert len(claimed) <= at_most
+        for one in claimed:
+            choices = self.oracle.next_choices(lanes, self.clock.now())
+            assert one.ref in choices, "it was somebody else's turn"
+            assert one == self._note_claim(one.ref)
+        if len(claimed) < at_most:
+            left = self.oracle.next_choices(lanes, self.clock.now())
+            assert not left, "somebody was due and had room"
 
     # -- steps of a holder, of a former one, and of the sweeper
 

@@ -139,6 +139,22 @@ class TransportContract:
         }
         assert list(received(first, 1)) == list(received(last, 1)) == [{"n": 1}]
 
+    def test_send_each_gives_each_its_own_verdict(
+        self, transport: Transport, connect: Connect, received: Received
+    ) -> None:
+        """Each message to its own connection, in order, and a verdict in its place."""
+        first, last = connect(), connect()
+        too_large = _of_size(transport.max_message_bytes + 1)
+        sent = [(first, b'{"n":1}'), ("nobody", b"{}"), (last, b'{"n":2}'), (last, too_large)]
+        verdicts = transport.send_each([*sent, (first, b'{"n":3}')])
+        assert list(verdicts) == [
+            *(Delivery.DELIVERED, Delivery.GONE, Delivery.DELIVERED),
+            *(Delivery.TOO_LARGE, Delivery.DELIVERED),
+        ]
+        assert list(received(first, 2)) == [{"n": 1}, {"n": 3}]
+        assert list(received(last, 1)) == [{"n": 2}]
+        assert list(transport.send_each([])) == []
+
     def test_send_many_to_nobody_is_nothing(self, transport: Transport) -> None:
         """An empty list gives no verdicts."""
         assert dict(transport.send_many([], b"{}")) == {}

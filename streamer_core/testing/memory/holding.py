@@ -9,7 +9,7 @@ from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.message import Priority
-from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.model.request import ORIGIN_ALONE, Failure, Request, Snapshot, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.model.update import NewUpdate
 from streamer_core.ports.store import Change, ChangeKind, Counted, Enqueued, Held, Store
@@ -43,7 +43,8 @@ class RequestVerbs(MemoryBase):
             _require(counts, self.data.counters.apply(counts, now))
             row = self.data.add(stored)
             self._begin(stored)
-        self._subscribe_origin(request, now)
+        if self._subscribe_origin(request):
+            row.request = _followed_by_origin(row.request, created=created)
         return Enqueued(request=copied_request(row.request), created=created)
 
     @verb
@@ -57,15 +58,18 @@ class RequestVerbs(MemoryBase):
 
     @verb
     def claim_next(
-        self, lanes: Sequence[Priority], *, worker: str, lease_until: int
-    ) -> Request | None:
-        """Take the next due request: by lane in the order given, then fair by tenant."""
+        self, lanes: Sequence[Priority], *, worker: str, lease_until: int, at_most: int = 1
+    ) -> Sequence[Request]:
+        """Take the next due requests: by lane in the order given, then fair by tenant."""
         now = self.clock.now()
-        for lane in lanes:
-            for row in self._queue(lane, now):
-                if taken := self._take(row, worker=worker, lease_until=lease_until, now=now):
-                    return taken
-        return None
+        taken: list[Request] = []
+        while len(taken) < at_most:
+            rows = (row for lane in lanes for row in self._queue(lane, now))
+            tried = (self._take(r, worker=worker, lease_until=lease_until, now=now) for r in rows)
+            if (request := next(filter(None, tried), None)) is None:
+                break
+            taken.append(request)
+        return taken
 
     @verb
     def heartbeat(
@@ -190,12 +194,13 @@ class RequestVerbs(MemoryBase):
         else:
             self._feed(due_change(request))
 
-    def _subscribe_origin(self, request: Request, now: int) -> None:
+    def _subscribe_origin(self, request: Request) -> bool:
         connection = self.data.connections.get(request.connection_id or "")
-        if connection is not None:
-            subscribed = self.data.subscriptions[request_subject(request.ref)]
-            subscribed[connection.id] = connection.expires_at
-            self._follow(request.ref, now)
+        if connection is None:
+            return False
+        subscribed = self.data.subscriptions[request_subject(request.ref)]
+        subscribed[connection.id] = connection.expires_at
+        return True
 
     def _queue(self, lane: Priority, now: int) -> list[Row]:
         rows = [
@@ -245,6 +250,12 @@ def due_change(request: Request) -> Change:
     return Change(
         kind=ChangeKind.DUE, ref=request.ref, lane=request.priority, due_at=request.due_at
     )
+
+
+def _followed_by_origin(request: Request, *, created: bool) -> Request:
+    if created:
+        return request.changed(subscribers_version=ORIGIN_ALONE)
+    return transitions.followed(request)
 
 
 def _require(counts: Sequence[Count], counted: Counted) -> None:

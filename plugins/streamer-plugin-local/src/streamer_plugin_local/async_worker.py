@@ -1,29 +1,50 @@
-"""A worker that runs queued requests: it claims the next one when it is woken."""
+"""A worker that runs queued requests: it claims those that are due when it is woken."""
 
 import threading
-from typing import Any
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, TypeVar
 
+from streamer_core.engine.work import Ran
 from streamer_core.errors import StoreError
 from streamer_core.log import get_logger
+from streamer_core.model.request import Request
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import Kind, Record, encode, encode_json
 from streamer_plugin_local.worker_base import BaseWorker
 
+T = TypeVar("T")
+
 _SLOW_S = 0.004
 _STORE_FAILED_WAIT_S = 1.0
+_MOST_AT_ONCE = 32
+_REMEMBERED = 8
+_BATCH_S = 0.010
+"""How long a batch is meant to take: what is claimed with it or has ended in it waits so long."""
 
 
 class AsyncWorker(BaseWorker):
-    """Claims and runs requests in up to `slots` threads.
+    """Claims requests, runs them in up to `slots` threads, and settles what became of them.
 
-    Short requests run one after the other in one thread; as soon as one waits or takes longer,
-    another thread claims the next. So fifty that only wait run at once, and thousands of quick ones
-    do not fight over the interpreter.
+    ```
+    claim ── several, where they are quick ──> run one after the other ──> settle all in one write
+                                                 └─ one that waits or takes longer goes on in its
+                                                    thread; another thread goes on with the rest
+    ```
+    So fifty that only wait run at once, and thousands of quick ones neither fight over the
+    interpreter nor wait for the disk one by one. A transaction in one thread while others compute
+    would last: between any two of its statements they may take the interpreter.
     """
 
     def __init__(self, *args: Any, slots: int) -> None:
         super().__init__(*args)
+        self._slots = slots
         self._woken = threading.Event()
+        self._inbox: deque[Request] = deque()
+        self._ran: deque[Ran] = deque()
+        self._usual_s = _BATCH_S
+        self._claimed_at = 0.0
         self._sweeping = threading.Lock()
         self.crew = Crew(
             self._turn,
@@ -41,30 +62,79 @@ class AsyncWorker(BaseWorker):
         super().run()
 
     def running(self) -> int:
-        """How many requests are being run."""
-        return self.crew.busy + self._sweeping.locked()
+        """How many requests are being run, or are to be settled."""
+        return self.crew.busy + len(self._ran) + self._sweeping.locked()
 
     def stop_taking(self) -> None:
         """Claim nothing any more."""
         self.crew.stop()
         self._woken.set()
 
+    def give_back(self) -> None:
+        """Let other workers have what was claimed here and has not begun; settle the rest."""
+        self.app.give_back(_drawn(self._inbox))
+        self.app.settle(_drawn(self._ran))
+
     def _turn(self) -> None:
-        self._woken.wait()
-        self._woken.clear()
-        if self.retiring:
-            return
-        self.crew.begin()
         try:
-            if self.app.work():
-                self._woken.set()
-        except StoreError:
-            get_logger().exception("nothing could be claimed")
-            threading.Timer(_STORE_FAILED_WAIT_S, self._woken.set).start()
+            if self._inbox and not self._settling_is_due():
+                self._run()
+            elif self._ran:
+                self._settle()
+            else:
+                self._look()
         except BaseException:
             self.crash()
             raise
+
+    def _run(self) -> None:
+        try:
+            request = self._inbox.popleft()
+        except IndexError:
+            return  # given back meanwhile
+        self.crew.begin()
+        began = time.monotonic()
+        ran = self.app.execute(request)
+        self._usual_s += (time.monotonic() - began - self._usual_s) / _REMEMBERED
+        if self.crew.end():
+            self._ran.append(ran)
+        else:
+            self.app.settle([ran])  # whoever has the baton now may be waiting
+
+    def _settling_is_due(self) -> bool:
+        late = time.monotonic() - self._claimed_at >= _BATCH_S
+        return bool(self._ran) and (late or len(self._ran) >= _MOST_AT_ONCE)
+
+    def _settle(self) -> None:
+        self.crew.begin()
+        self.app.settle(_drawn(self._ran))
         self.crew.end()
+
+    def _look(self) -> None:
+        self._woken.wait()
+        self._woken.clear()
+        try:
+            self._claim()
+        except StoreError:
+            get_logger().exception("nothing could be claimed")
+            threading.Timer(_STORE_FAILED_WAIT_S, self._woken.set).start()
+        if self.retiring:
+            self.give_back()
+
+    def _claim(self) -> None:
+        """Claim as many as usually take no longer than a batch.
+
+        What is claimed here no other worker can claim, so it must begin soon: no more than there
+        are free threads, and one where each takes its time.
+        """
+        if self.retiring:
+            return
+        fit, free = int(_BATCH_S / self._usual_s), self._slots - self.crew.busy
+        claimed = self.app.claim(max(1, min(fit, free, _MOST_AT_ONCE)))
+        self._claimed_at = time.monotonic()
+        if claimed:
+            self._inbox.extend(claimed)
+            self._woken.set()  # there may be more
 
     def _full(self, full: bool) -> None:
         # A wake-up may have been meant for a thread that is not free after all: the gateway then
@@ -92,3 +162,12 @@ class AsyncWorker(BaseWorker):
             except Exception:  # noqa: BLE001 - the next round may do better
                 get_logger().exception("the sweep failed")
         self.channel.write(encode_json(Kind.SWEPT, 0, None))
+
+
+def _drawn(those: deque[T]) -> list[T]:
+    """Take all; each is taken by one thread only."""
+    drawn: list[T] = []
+    with suppress(IndexError):
+        while True:
+            drawn.append(those.popleft())
+    return drawn

@@ -6,7 +6,7 @@ written at once, so that a wake-up and a system call are shared by all that came
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -47,6 +47,7 @@ class Kind(IntEnum):
     STATE = 29
     SWEPT = 30
     DUE = 31
+    SEND_EACH = 32
     LOST = 40
 
 
@@ -88,6 +89,11 @@ def split_long(body: bytes) -> list[bytes]:
         parts.append(body[at + 4 : end])
         at = end
     return parts
+
+
+def pair_up(parts: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Give the first two, the next two, and so on."""
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def encode_delivery(delivery: Delivery) -> bytes:

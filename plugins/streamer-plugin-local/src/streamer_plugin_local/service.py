@@ -4,7 +4,15 @@ import json
 
 from streamer_plugin_local.hub import Hub
 from streamer_plugin_local.process import WorkerProcess
-from streamer_plugin_local.records import Kind, Record, encode, encode_delivery, split_short
+from streamer_plugin_local.records import (
+    Kind,
+    Record,
+    encode,
+    encode_delivery,
+    pair_up,
+    split_long,
+    split_short,
+)
 
 
 class Service:
@@ -24,6 +32,13 @@ class Service:
             connection_id, data = split_short(body)
             verdict = self._hub.post(connection_id.decode(), data)
             worker.write(encode(Kind.RESULT, number, encode_delivery(verdict)))
+        elif kind == Kind.SEND_EACH:
+            verdicts = (
+                self._hub.post(connection_id.decode(), data)
+                for connection_id, data in pair_up(split_long(body))
+            )
+            answer = b"".join(map(encode_delivery, verdicts))
+            worker.write(encode(Kind.RESULT, number, answer))
         elif kind == Kind.SEND_MANY:
             self._send_many(worker, number, body)
         elif kind == Kind.CLOSE:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from streamer_core.errors import TransportError
 from streamer_core.ports import Delivery, Transport
 from streamer_plugin_local.channel import Questions, WorkerChannel
-from streamer_plugin_local.records import DELIVERIES, Kind, encode_json, short
+from streamer_plugin_local.records import DELIVERIES, Kind, encode_json, long, short
 
 if TYPE_CHECKING:
     from streamer_plugin_local.hub import Hub
@@ -53,6 +53,20 @@ class ChannelTransport(Transport):
         for connection_id, index in json.loads(answer).items():
             verdicts[connection_id] = DELIVERIES[index]
         return verdicts
+
+    def send_each(self, messages: Sequence[tuple[str, bytes]]) -> Sequence[Delivery]:
+        """Send many messages, each to its own connection: one record, and one answer."""
+        if len(messages) == 1:
+            return [self._tried(*messages[0])]
+        fit = [len(data) <= self.max_message_bytes for _, data in messages]
+        parts = [
+            long(part)
+            for (connection_id, data), fits in zip(messages, fit, strict=True)
+            if fits
+            for part in (connection_id.encode(), data)
+        ]
+        answers = iter(self._questions.ask(Kind.SEND_EACH, *parts) if parts else b"")
+        return [DELIVERIES[next(answers)] if fits else Delivery.TOO_LARGE for fits in fit]
 
     def close_connection(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
         """Close a connection; one that is gone is no error."""

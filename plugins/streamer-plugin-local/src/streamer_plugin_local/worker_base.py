@@ -50,6 +50,9 @@ class BaseWorker(ABC):
     def stop_taking(self) -> None:  # noqa: B027 - the gateway gives it nothing more
         """Take nothing new."""
 
+    def give_back(self) -> None:  # noqa: B027 - nothing waits in a worker that only answers
+        """Let others have what was taken and has not begun."""
+
     def control(self, record: Record) -> bool:
         """Act on a record that is no work; tells whether it was one."""
         kind, number, body = record
@@ -74,6 +77,7 @@ class BaseWorker(ABC):
         self._finish()
 
     def _finish(self) -> None:
+        self.give_back()
         if self._drain_s is not None:
             self.app.drain(self._drain_s)
             self._wait(time.monotonic() + _LAST_ANSWERS_S)

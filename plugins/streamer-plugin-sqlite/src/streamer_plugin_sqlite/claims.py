@@ -34,31 +34,31 @@ class ClaimVerbs(Base):
         return self._write(write)
 
     def claim_next(
-        self, lanes: Sequence[Priority], *, worker: str, lease_until: int
-    ) -> Request | None:
-        """Take the next due request: by lane in the order given, then fair by tenant."""
+        self, lanes: Sequence[Priority], *, worker: str, lease_until: int, at_most: int = 1
+    ) -> Sequence[Request]:
+        """Take the next due requests: by lane in the order given, then fair by tenant."""
         names = [lane.value for lane in lanes]
 
-        def write(db: Database) -> Request | None:
+        def write(db: Database) -> Sequence[Request]:
             now = self.clock.now()
-            found = _first_with_room(db, names, now)
-            if found is None:
-                return None
-            return _take(db, found, worker=worker, lease_until=lease_until, now=now)
+            turns.wake(db, now)
+            taken: list[Request] = []
+            while len(taken) < at_most and (found := _first_with_room(db, names, now)):
+                taken.append(_take(db, found, worker=worker, lease_until=lease_until, now=now))
+            return taken
 
         # Many are woken for one request: those that find nothing must not hold up the writers.
         if self._found_nothing and not self._read(
             lambda db: turns.promising(db, names, self.clock.now())
         ):
-            return None
+            return ()
         taken = self._write(write)
-        self._found_nothing = taken is None
+        self._found_nothing = not taken
         return taken
 
 
 def _first_with_room(db: Database, lanes: Sequence[str], now: int) -> Record | None:
     """Find the first request whose slots have room; set those before it aside."""
-    turns.wake(db, now)
     while (turn := turns.first(db, lanes)) is not None:
         while (found := queues.first_due(db, *turn, now)) is not None:
             if (full := slots.full(db, found.request)) is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from streamer_core.model.codec import connection_from_plain, connection_to_plain, dumps, loads
 from streamer_core.model.connection import Connection
 from streamer_core.model.ids import request_subject
+from streamer_core.model.request import ORIGIN_ALONE
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.text import stored
@@ -123,6 +124,7 @@ class ConnectionVerbs(Base):
 def _follow(db: Database, subject: str) -> None:
     if subject.startswith(_REQUEST):
         db.execute(
-            "UPDATE requests SET subscribers_version = subscribers_version + 1 WHERE ref = ?",
-            (stored(subject.removeprefix(_REQUEST)),),
+            "UPDATE requests SET subscribers_version = max(subscribers_version, ?) + 1 "
+            "WHERE ref = ?",
+            (ORIGIN_ALONE, stored(subject.removeprefix(_REQUEST))),
         )

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from streamer_core.errors import LostLease
+from streamer_core.errors import LostLease, StoreError
 from streamer_core.model import transitions
 from streamer_core.model.codec import dumps
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.model.update import NewUpdate
-from streamer_core.ports.store import Held, Store
+from streamer_core.ports.store import Ending, Held, Store
 from streamer_plugin_sqlite import changes, levels, queues, records, slots
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database
@@ -75,28 +75,54 @@ class HoldingVerbs(Base):
         lapsed: bool = False,
     ) -> Held:
         """End a PROCESSING request: `status` is terminal and the last of `updates` too."""
+        ending = Ending(
+            ref=ref,
+            status=status,
+            updates=updates,
+            fence=fence,
+            expires_at=expires_at,
+            progress=progress,
+            failure=failure,
+            lapsed=lapsed,
+        )
         bodies = _bodies(updates)
+        return self._write(lambda db: self._end(db, ending, bodies))
 
-        def write(db: Database) -> Held:
-            now = self.clock.now()
-            held = self._held(db, ref, failing=failure is not None)
-            moved = transitions.finished(
-                held.request,
-                status,
-                updates,
-                fence=fence,
-                now=now,
-                expires_at=expires_at,
-                progress=progress,
-                failure=failure,
-                lapsed=lapsed,
-            )
-            self._keep(db, held, moved, bodies)
-            _settle(db, moved.request, now, by_others=lapsed)
-            slots.let_go(db, moved.request, now)
-            return _told(moved.request)
+    def finish_all(self, endings: Sequence[Ending]) -> Sequence[Held | StoreError]:
+        """End several requests in one transaction."""
+        prepared = [(ending, _bodies(ending.updates)) for ending in endings]
+
+        def write(db: Database) -> Sequence[Held | StoreError]:
+            return [self._end_or_lose(db, ending, bodies) for ending, bodies in prepared]
 
         return self._write(write)
+
+    def _end_or_lose(
+        self, db: Database, ending: Ending, bodies: Sequence[str]
+    ) -> Held | StoreError:
+        try:
+            return self._end(db, ending, bodies)
+        except LostLease as error:  # it is raised before anything is written
+            return error
+
+    def _end(self, db: Database, ending: Ending, bodies: Sequence[str]) -> Held:
+        now = self.clock.now()
+        held = self._held(db, ending.ref, failing=ending.failure is not None)
+        moved = transitions.finished(
+            held.request,
+            ending.status,
+            ending.updates,
+            fence=ending.fence,
+            now=now,
+            expires_at=ending.expires_at,
+            progress=ending.progress,
+            failure=ending.failure,
+            lapsed=ending.lapsed,
+        )
+        self._keep(db, held, moved, bodies)
+        _settle(db, moved.request, now, by_others=ending.lapsed)
+        slots.let_go(db, moved.request, now)
+        return _told(moved.request)
 
     def requeue(
         self,

@@ -6,10 +6,10 @@ again. The outcome is the terminal update's body and is stored once.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-from streamer_core.model.codec import dumps, loads, request_from_plain, request_to_plain
+from streamer_core.model.codec import dumps, fields_of, loads, request_values
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Failure, Request, Status
 from streamer_plugin_sqlite.database import Database
@@ -22,8 +22,10 @@ _NAMES = (
     *("cancel_requested_at", "started_at", "finished_at", "expires_at"),
 )
 _JSON_NAMES = ("progress", "slots", "settle")
-_HOT_NAMES = (*_NAMES, "priority", *_JSON_NAMES)
-_OTHER_NAMES = {f.name for f in fields(Request)} - {*_HOT_NAMES, "checkpoint", "failures", "extra"}
+_BODY_NAMES = {f.name for f in fields(Request)} - {
+    *(*_NAMES, "priority", *_JSON_NAMES),
+    *("outcome", "checkpoint", "failures", "extra"),
+}
 _IMMUTABLE = {"ref", "tenant", "user", "action", "created_at", "sent_seq"}
 _MUTABLE = tuple(name for name in _NAMES if name not in _IMMUTABLE)
 _INLINE_BODY = 1500  # characters: a few rows still share a page of 4096 bytes
@@ -36,8 +38,6 @@ FULL = f"""{HOT},
     CASE WHEN r.finished_at IS NOT NULL
         THEN (SELECT u.body FROM updates u WHERE u.n = r.n AND u.seq = r.last_seq) END
 """  # noqa: S608
-
-_NOBODY = dict.fromkeys(("ref", "id", "tenant", "user", "action"), "")
 
 Row = Sequence[Any]
 
@@ -65,28 +65,26 @@ class Record:
 def record(row: Row) -> Record:
     """Read a row of the columns `HOT` or `FULL`."""
     n, queue, lane, progress, slots, settle, *rest = row
-    plain = dict(zip(_NAMES, rest, strict=False))
-    plain["tenant"], plain["user"] = told(plain["tenant"]), told(plain["user"])
-    cold = rest[len(_NAMES) :]
-    if not cold and progress is None and slots is None and settle is None:
-        plain["status"], plain["priority"] = Status(plain["status"]), Priority(lane)
-        return Record(n, queue, Request(id="", **plain))
-    plain["id"], plain["priority"] = "", lane
-    named = zip(_JSON_NAMES, (progress, slots, settle), strict=True)
-    plain.update([(name, loads(text)) for name, text in named if text is not None])
-    return Record(n, queue, request_from_plain(_with_cold(plain, *cold) if cold else plain))
+    values: dict[str, Any] = dict(zip(_NAMES, rest, strict=False))
+    values["tenant"], values["user"] = told(values["tenant"]), told(values["user"])
+    values["status"], values["priority"] = _STATUSES[values["status"]], _LANES[lane]
+    values["id"] = ""
+    plain = _loaded(progress=progress, slots=slots, settle=settle)
+    if cold := rest[len(_NAMES) :]:
+        body, checkpoint, failures, outcome = cold
+        plain |= _loaded(checkpoint=checkpoint, failures=failures, outcome=outcome)
+        plain |= loads(body)
+    if plain:
+        values |= request_values(plain)
+    return Record(n, queue, Request.made_of(values))
 
 
-def _with_cold(
-    plain: dict[str, Any],
-    body: str,
-    checkpoint: str | None,
-    failures: str | None,
-    outcome: str | None,
-) -> dict[str, Any]:
-    named = {"checkpoint": checkpoint, "failures": failures, "outcome": outcome}
-    kept = {name: loads(text) for name, text in named.items() if text is not None}
-    return {**plain, **loads(body), **kept}
+_STATUSES = {status.value: status for status in Status}
+_LANES = {lane.value: lane for lane in Priority}
+
+
+def _loaded(**texts: str | None) -> dict[str, Any]:
+    return {name: loads(text) for name, text in texts.items() if text is not None}
 
 
 def find(db: Database, ref: str, *, full: bool = False) -> Record | None:
@@ -105,15 +103,17 @@ _INSERT = (
 
 def body_of(request: Request) -> str:
     """Give what never changes of a new request as JSON."""
-    plain = request_to_plain(request)
-    kept = {name: plain[name] for name in _OTHER_NAMES if plain[name] is not None}
-    return dumps({**request.extra, **kept})
+    plain = {name: value for name in _BODY_NAMES if (value := getattr(request, name)) is not None}
+    plain["scopes"] = sorted(request.scopes)
+    plain["policy"] = fields_of(request.policy)
+    return dumps({**request.extra, **plain})
 
 
 def insert(db: Database, request: Request, body: str, queue: int | None) -> int:
     """Store a new request; gives the row's number."""
-    plain = {name: getattr(request, name) for name in _NAMES}
-    plain["tenant"], plain["user"] = stored(request.tenant), stored(request.user)
+    values = {name: getattr(request, name) for name in _NAMES}
+    values["tenant"], values["user"] = stored(request.tenant), stored(request.user)
+    values["status"] = request.status.value
     inline = len(body) <= _INLINE_BODY
     n = db.execute(
         _INSERT,
@@ -121,8 +121,8 @@ def insert(db: Database, request: Request, body: str, queue: int | None) -> int:
             request.priority.value,
             queue,
             body if inline else None,
-            *plain.values(),
-            dumps(asdict(request.progress)) if request.progress else None,
+            *values.values(),
+            _snapshot(request),
             _list(request.slots),
             _list(request.settle),
         ),
@@ -139,15 +139,14 @@ def insert(db: Database, request: Request, body: str, queue: int | None) -> int:
 
 def save(db: Database, before: Record, after: Request, **columns: Any) -> None:
     """Write the columns that differ between two states of a request, and `columns`."""
-    was = before.request
-    for name in _MUTABLE:
-        value = getattr(after, name)
-        if value != getattr(was, name):
-            columns[name] = value
-    if after.progress != was.progress and after.progress is not None:
-        columns["progress"] = dumps(asdict(after.progress))
+    was, now = vars(before.request), vars(after)
+    columns.update([(name, now[name]) for name in _MUTABLE if now[name] != was[name]])
+    if "status" in columns:
+        columns["status"] = after.status.value
+    if after.progress != before.request.progress and after.progress is not None:
+        columns["progress"] = _snapshot(after)
     if columns:
-        assigned = ", ".join(f"{name} = ?" for name in columns)
+        assigned = ", ".join([f"{name} = ?" for name in columns])
         sql = f"UPDATE requests SET {assigned} WHERE n = ?"  # noqa: S608
         db.execute(sql, (*columns.values(), before.n))
 
@@ -157,7 +156,8 @@ def failures_of(db: Database, n: int) -> tuple[Failure, ...]:
     row = db.execute("SELECT failures FROM states WHERE n = ?", (n,)).fetchone()
     if row is None or row[0] is None:
         return ()
-    return request_from_plain({**_NOBODY, "failures": loads(row[0])}).failures
+    failures: tuple[Failure, ...] = request_values({"failures": loads(row[0])})["failures"]
+    return failures
 
 
 def put_checkpoint(db: Database, n: int, checkpoint: Any) -> None:
@@ -186,4 +186,8 @@ def forget(db: Database, n: int, subject: str) -> None:
 
 
 def _list(items: Sequence[Any]) -> str | None:
-    return dumps([asdict(item) for item in items]) if items else None
+    return dumps([fields_of(item) for item in items]) if items else None
+
+
+def _snapshot(request: Request) -> str | None:
+    return dumps(fields_of(request.progress)) if request.progress else None

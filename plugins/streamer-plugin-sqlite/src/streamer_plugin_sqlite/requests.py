@@ -8,7 +8,7 @@ from streamer_core.errors import LimitReached
 from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
-from streamer_core.model.request import Request, Status
+from streamer_core.model.request import ORIGIN_ALONE, Request, Status
 from streamer_core.ports.store import Counted, Enqueued, Page, Query
 from streamer_plugin_sqlite import changes, levels, queues, records, slots
 from streamer_plugin_sqlite.base import Base
@@ -42,8 +42,9 @@ class RequestVerbs(Base):
             _require(counts, levels.apply(db, counts, now))
             if found is not None:
                 records.forget(db, found.n, request_subject(request.ref))
-            added = _add(db, new, body, now)
-            return _follow_origin(db, added, request.connection_id), True
+            if _subscribe_origin(db, request.ref, request.connection_id):
+                new = new.changed(subscribers_version=ORIGIN_ALONE)
+            return _add(db, new, body, now), True
 
         record, created = self._write(write)
         return Enqueued(request=record.request, created=created)
@@ -86,16 +87,20 @@ def _add(db: Database, request: Request, body: str, now: int) -> Record:
     return Record(records.insert(db, request, body, queue), queue, request)
 
 
-def _follow_origin(db: Database, record: Record, connection_id: str | None) -> Record:
-    """Subscribe a connection that is known, for as long as it lives."""
+def _subscribe_origin(db: Database, ref: str, connection_id: str | None) -> bool:
+    """Subscribe a connection for as long as it lives; tells whether it is known."""
     if connection_id is None:
-        return record
+        return False
     written = db.execute(
         "INSERT OR REPLACE INTO subscriptions (subject, connection_id, expires_at) "
         "SELECT ?, id, expires_at FROM connections WHERE id = ?",
-        (request_subject(record.request.ref), connection_id),
+        (request_subject(ref), connection_id),
     ).rowcount
-    if not written:
+    return bool(written)
+
+
+def _follow_origin(db: Database, record: Record, connection_id: str | None) -> Record:
+    if not _subscribe_origin(db, record.request.ref, connection_id):
         return record
     followed = transitions.followed(record.request)
     records.save(db, record, followed)

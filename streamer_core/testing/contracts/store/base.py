@@ -58,7 +58,7 @@ def claimed_next(
 ) -> Request | None:
     """Claim whatever is next."""
     lease_until = store.clock.now() + LEASE_MS
-    return store.claim_next(lanes, worker=worker, lease_until=lease_until)
+    return next(iter(store.claim_next(lanes, worker=worker, lease_until=lease_until)), None)
 
 
 def running(store: Store, name: str = "r-1", **given: object) -> Request:

@@ -1,11 +1,13 @@
 """Claiming: when it is allowed, and who comes first."""
 
 from streamer_core.model.message import Priority
+from streamer_core.model.policy import Slot
 from streamer_core.model.request import Status
 from streamer_core.ports.store import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, LEASE_MS, a_request, an_error
 from streamer_core.testing.contracts.store.base import (
+    LANES,
     StoreRules,
     claimed,
     claimed_next,
@@ -13,6 +15,8 @@ from streamer_core.testing.contracts.store.base import (
     running,
     stored,
 )
+
+PAIR = Slot(key="pair", at_most=2)
 
 
 class ClaimRules(StoreRules):
@@ -37,6 +41,22 @@ class ClaimRules(StoreRules):
         assert request is not None
         assert (request.status, request.attempt, request.fence) == (Status.PROCESSING, 1, 1)
         assert request == stored(store, request.ref)
+
+    def test_claim_next_takes_several(self, store: Store, clock: ManualClock) -> None:
+        """As many as asked for or there are, in the order in which one by one would take them."""
+        for number in range(5):
+            tenant = "t1" if number < 3 else "t2"
+            store.enqueue(a_request(clock, f"r-{number}", tenant=tenant, slots=(PAIR,)))
+            clock.advance(1)
+        lease_until = clock.now() + LEASE_MS
+        taken = store.claim_next(LANES, worker="w", lease_until=lease_until, at_most=1)
+        taken = [*taken, *store.claim_next(LANES, worker="w", lease_until=lease_until, at_most=4)]
+        assert [request.id for request in taken] == ["r-0", "r-3"], "fair, and two slots are all"
+        for request in taken:
+            assert request == stored(store, request.ref)
+            completed(store, request)
+        taken = store.claim_next(LANES, worker="w", lease_until=lease_until, at_most=4)
+        assert [request.id for request in taken] == ["r-1", "r-4"]
 
     def test_what_is_not_there_cannot_be_claimed(self, store: Store, clock: ManualClock) -> None:
         """None for an unknown ref, and for an empty queue."""

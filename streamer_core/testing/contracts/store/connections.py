@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from streamer_core.model.ids import request_subject, topic_subject
+from streamer_core.model.request import ORIGIN_ALONE
 from streamer_core.ports.store import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_connection, a_request
@@ -186,6 +187,22 @@ class SubscriptionRules(StoreRules):
         assert list(store.subscribers(request_subject(ref))) == ["c-1"]
         clock.advance(1000)
         assert list(store.subscribers(request_subject(ref))) == []
+
+    def test_the_version_says_whether_the_origin_is_alone(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """0: nobody yet; ORIGIN_ALONE: the record's own connection; more: ask who it is."""
+        store.put_connection(a_connection(clock, "c-1"))
+        followed = store.enqueue(a_request(clock, "r-1", connection_id="c-1")).request
+        assert followed.subscribers_version == ORIGIN_ALONE
+        assert stored(store, followed.ref).subscribers_version == ORIGIN_ALONE
+        for name in ("unknown", None):
+            alone = store.enqueue(a_request(clock, f"r-{name}", connection_id=name)).request
+            assert alone.subscribers_version == 0
+            _subscribe(store, clock, request_subject(alone.ref), "c-2")
+            assert stored(store, alone.ref).subscribers_version > ORIGIN_ALONE
+        again = store.enqueue(a_request(clock, "r-unknown", connection_id="c-1")).request
+        assert again.subscribers_version > ORIGIN_ALONE
 
     def test_a_repeat_subscribes_its_own_connection(self, store: Store, clock: ManualClock) -> None:
         """A client that came back on a new connection follows the request there."""

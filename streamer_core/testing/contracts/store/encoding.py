@@ -96,8 +96,7 @@ class EncodingRules(StoreRules):
         given = a_request(clock, tenant=text, user=text, action=text, slots=slots)
         store.enqueue(given)
         lease_until = clock.now() + DAY_MS
-        request = store.claim_next([Priority.NORMAL], worker=text, lease_until=lease_until)
-        assert request is not None
+        (request,) = store.claim_next([Priority.NORMAL], worker=text, lease_until=lease_until)
         assert (request.tenant, request.user, request.worker) == (text, text, text)
         page = store.query(Query(tenant=text, user=text, action=text))
         assert [r.ref for r in page.items] == [given.ref]

@@ -4,9 +4,9 @@ import pytest
 
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model.counter import Count
-from streamer_core.model.request import KEPT_FAILURES, Status
+from streamer_core.model.request import KEPT_FAILURES, Request, Status
 from streamer_core.model.update import Kind, NewUpdate, Update
-from streamer_core.ports.store import Store
+from streamer_core.ports.store import Ending, Held, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,
@@ -110,6 +110,26 @@ class FinishRules(StoreRules):
             completed(store, held)
         store.cancel(held.ref, an_error(clock), expires_at=DAY_MS)
         assert _levels(store) == (4, 1)
+
+    def test_several_are_ended_each_by_itself(self, store: Store, clock: ManualClock) -> None:
+        """One that is lost keeps no other from its end, and gives LostLease in its place."""
+        held = [running(store, f"r-{number}", settle=SETTLE) for number in range(4)]
+        completed(store, held[1])
+        store.requeue(held[2].ref, fence=held[2].fence, due_at=clock.now(), spend=True)
+        answers = store.finish_all([_ending(clock, one) for one in held])
+        assert [type(answer) for answer in answers] == [Held, LostLease, LostLease, Held]
+        ended = [stored(store, one.ref).status for one in held]
+        assert ended == [
+            *(Status.COMPLETED, Status.COMPLETED),
+            *(Status.RETRYING, Status.COMPLETED),
+        ]
+        assert [len(store.updates(one.ref)) for one in held] == [2, 1, 0, 2]
+        assert [answer.last_seq for answer in answers if isinstance(answer, Held)] == [2, 2]
+        assert _levels(store) == (0, 3)
+
+    def test_ending_none_is_nothing(self, store: Store) -> None:
+        """An empty list gives no answers."""
+        assert list(store.finish_all([])) == []
 
     def test_a_settlement_has_always_room(self, store: Store) -> None:
         """What ends a request cannot be refused by a full counter."""
@@ -320,6 +340,16 @@ class CancelRules(StoreRules):
         store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
         store.cancel(held.ref, an_error(clock), expires_at=clock.now() + DAY_MS)
         assert [update.seq for update in store.updates(held.ref)] == [1, 2, 3]
+
+
+def _ending(clock: ManualClock, held: Request) -> Ending:
+    return Ending(
+        ref=held.ref,
+        status=Status.COMPLETED,
+        updates=[a_chunk(clock), an_end(clock)],
+        fence=held.fence,
+        expires_at=clock.now() + DAY_MS,
+    )
 
 
 def _levels(store: Store) -> tuple[float, ...]:

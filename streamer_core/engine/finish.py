@@ -1,0 +1,138 @@
+"""Ending requests: one write makes many ends durable, one send brings them to their clients.
+
+```
+finish       store all ends together ──> send the messages ──> tell observers
+see_off      wait a little for clients that are busy; what they still lack the sweeper sends
+```
+Whoever calls `finish` holds the `writing()` of each execution and has taken it.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer_core.engine import deliver
+from streamer_core.engine.report import StoredExecution
+from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import LostLease, StoreError
+from streamer_core.model.call import Outgoing
+from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.model.update import NewUpdate
+from streamer_core.ports import Ending, Held
+
+_BUSY_WAIT_S = 1.0
+_BUSY_STEP_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finish:
+    """An end about to be stored, and the snapshot that is to be sent before it."""
+
+    execution: StoredExecution
+    ending: Ending
+    unsent: Snapshot | None
+
+
+def prepared(
+    execution: StoredExecution,
+    status: Status,
+    terminal: NewUpdate,
+    failure: Failure | None = None,
+) -> Finish:
+    """Put together what ends a run, with what it has buffered.
+
+    Raises:
+        StoreError: it cannot be found out what an earlier write has done.
+    """
+    rt, request = execution.rt, execution.request
+    execution.settle_doubt()
+    chunks, snapshot = execution.buffered()
+    ending = Ending(
+        ref=request.ref,
+        status=status,
+        updates=[*chunks, terminal],
+        fence=request.fence,
+        expires_at=rt.clock.now() + rt.settings.keep,
+        progress=snapshot,
+        failure=failure,
+    )
+    return Finish(execution=execution, ending=ending, unsent=execution.unsent())
+
+
+def finish(rt: Runtime, finishes: Sequence[Finish]) -> None:
+    """Store all ends; then send and tell of those that are stored.
+
+    One that could not be stored is logged: its lease lapses, and the sweeper gives it another try.
+    """
+    try:
+        answers = rt.store.finish_all([one.ending for one in finishes])
+    except StoreError as error:
+        answers = [error] * len(finishes)
+    stored: list[tuple[Finish, Held]] = []
+    for one, answer in zip(finishes, answers, strict=True):
+        if isinstance(answer, Held):
+            stored.append((one, answer))
+        else:
+            _not_stored(one.execution, answer)
+    _send(rt, stored)
+    for one, _ in stored:
+        moved(rt, one.execution.request, one.ending.status)
+        if one.ending.failure is not None:
+            request, failure = one.execution.request, one.ending.failure
+            rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+
+
+def _not_stored(execution: StoredExecution, error: StoreError) -> None:
+    if isinstance(error, LostLease):
+        lose(execution)
+    else:
+        execution.rt.log.error(
+            "outcome could not be stored", ref=execution.request.ref, exc_info=error
+        )
+
+
+def lose(execution: StoredExecution) -> None:
+    """Note that somebody else has the request now."""
+    execution.stop("lost")
+    execution.rt.log.warning(
+        "lease lost before the end", ref=execution.request.ref, fence=execution.request.fence
+    )
+
+
+def _send(rt: Runtime, stored: Sequence[tuple[Finish, Held]]) -> None:
+    """Send what leads up to each end by itself, and then all ends at once."""
+    ends: list[tuple[StoredExecution, int, Outgoing]] = []
+    for one, held in stored:
+        execution = one.execution
+        execution.learn(held)
+        if one.unsent is not None:
+            execution.send_progress(one.unsent)
+        *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
+        for number, message in before:
+            execution.fell_behind(deliver.send(rt, message, execution.ready), number)
+        ends.append((execution, seq, end))
+    busy = deliver.send_each(rt, [(end, execution.ready) for execution, _, end in ends])
+    for (execution, seq, _), those in zip(ends, busy, strict=True):
+        execution.fell_behind(those, seq)
+
+
+def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
+    """Wait a little for slow connections, then note how far everybody has been sent to."""
+    waited = 0.0
+    while (slow := [one for one in executions if one.behind]) and waited < _BUSY_WAIT_S:
+        time.sleep(_BUSY_STEP_S)
+        waited += _BUSY_STEP_S
+        for one in slow:
+            one.catch_up()
+    now = rt.clock.monotonic()
+    for one in executions:
+        one.mark_sent(now)
+
+
+def moved(rt: Runtime, request: Request, after: Status) -> None:
+    """Tell observers where a run has left its request."""
+    rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
+    if after.terminal:
+        tags = {"action": request.action, "outcome": after.value.lower()}
+        rt.measure("request.ended", tags=tags)
+        rt.measure("request.age", max(0, rt.clock.now() - request.created_at), "ms", tags)
