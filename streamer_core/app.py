@@ -18,6 +18,7 @@ from streamer_core.engine import connect, dispatch, receive, requests, sweep, wo
 from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.submit import Storing
 from streamer_core.engine.sweep import Swept
 from streamer_core.engine.work import Ran
 from streamer_core.errors import ConfigurationError, StoreError
@@ -118,6 +119,14 @@ class Streamer:
     def receive(self, connection: Connection, data: bytes) -> Received:
         """Take one text frame; never raises for what a client sends."""
         return receive.receive(self.runtime, connection, data)
+
+    def take(self, connection: Connection, data: bytes) -> Received | Storing:
+        """Take one text frame as `receive` does, but leave what must be stored to `store_all`."""
+        return receive.take(self.runtime, connection, data)
+
+    def store_all(self, those: Sequence[Storing]) -> list[Received]:
+        """Store requests that were taken, in one write, and answer each."""
+        return receive.store(self.runtime, those)
 
     def disconnect(self, connection_id: str, reason: str = "") -> None:
         """Forget a connection; its requests go on."""

@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from streamer_core.errors import ConfigurationError
-from streamer_core.hooks import may_wrap, new_manager
+from streamer_core.hooks import Manager, may_wrap
 from streamer_core.markers import PROJECT
 from streamer_core.model.manifest import Manifest
 from streamer_core.settings import Settings, validate_section
@@ -142,13 +142,13 @@ def _check_neighbours(name: str, manifest: Manifest, loaded: Collection[str]) ->
 
 def manager_of(
     found: Sequence[Found], settings: Settings, app: object
-) -> tuple[pluggy.PluginManager, list[str]]:
+) -> tuple[Manager, list[str]]:
     """Import, check, order and make the plugins; give their manager and their order."""
     _check_sections(found, settings)
     classes = {plugin.name: plugin.load() for plugin in found}
     order = ordered({name: _manifest(name, cls) for name, cls in classes.items()})
     sources = {plugin.name: plugin for plugin in found}
-    manager = new_manager()
+    manager = Manager()
     # pluggy asks the last one registered first.
     made = [(name, _make(sources[name], classes[name], settings, app)) for name in order]
     for name, plugin in reversed(made):

@@ -63,7 +63,7 @@ def _judged(rt: Runtime, outgoing: Outgoing, verdicts: Mapping[str, Delivery]) -
 
 
 def _is_surrounded(rt: Runtime) -> bool:
-    return len(rt.hook.streamer_deliver.get_hookimpls()) > 1  # the core's own is one
+    return rt.implemented("streamer_deliver") > 1  # the core's own is one
 
 
 def _send_all(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> dict[str, Delivery]:

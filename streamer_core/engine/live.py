@@ -19,6 +19,8 @@ from streamer_core.model.message import Message, Mode
 from streamer_core.model.request import Failure, Snapshot
 from streamer_core.model.update import Kind, Update
 
+_NOTHING_YET = Snapshot(percentage=0, n=0)
+
 
 class LiveExecution(Execution):
     """Reports to the one connection that waits for the answer."""
@@ -32,7 +34,7 @@ class LiveExecution(Execution):
         self._connection_id = connection.id
         self._ref = ref_of(connection.principal.tenant, connection.principal.user, message.id)
         self._seq = 0
-        self._snapshot = Snapshot(percentage=0, n=0)
+        self._snapshot = _NOTHING_YET
         self._unsent: Snapshot | None = None
         self._progress_due = 0.0
         self._send = threading.Lock()

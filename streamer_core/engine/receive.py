@@ -1,8 +1,11 @@
 """Every client message comes in here: a framework action, or a handler's."""
 
+from collections.abc import Sequence
+
 from streamer_core.engine import framework, submit
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
+from streamer_core.engine.submit import Storing
 from streamer_core.errors import (
     InvalidAction,
     Refused,
@@ -16,10 +19,34 @@ from streamer_core.model import encode
 from streamer_core.model.connection import Connection
 from streamer_core.model.decode import decode, request_id_of
 from streamer_core.model.message import Message
+from streamer_core.ports import Enqueued
 
 
 def receive(rt: Runtime, connection: Connection, data: bytes) -> Received:
     """Take one message; whatever is wrong with it or with us becomes an `error` message."""
+    taken = take(rt, connection, data)
+    return taken if isinstance(taken, Received) else store(rt, [taken])[0]
+
+
+def store(rt: Runtime, those: Sequence[Storing]) -> list[Received]:
+    """Store requests that were taken, in one write; acknowledge those that are stored."""
+    answers: Sequence[Enqueued | Exception]
+    try:
+        answers = rt.store.enqueue_all([one.enqueuing for one in those])
+    except Exception as error:  # noqa: BLE001 - each kind has its answer
+        answers = [error] * len(those)
+    return [_stored(rt, *pair) for pair in zip(those, answers, strict=True)]
+
+
+def _stored(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
+    try:
+        return submit.acknowledge(rt, storing, answer)
+    except Exception as error:  # noqa: BLE001 - each kind has its answer
+        return _failed(rt, error, storing.message)
+
+
+def take(rt: Runtime, connection: Connection, data: bytes) -> Received | Storing:
+    """Take one message as far as there is nothing to store: answered, or to be stored."""
     message: Message | None = None
     try:
         message = decode(
@@ -29,17 +56,22 @@ def receive(rt: Runtime, connection: Connection, data: bytes) -> Received:
             new_id=rt.clock.new_id,
         )
         return _handle(rt, connection, message)
-    except Refused as error:
+    except Exception as error:  # noqa: BLE001 - each kind has its answer
+        return _failed(rt, error, message, data)
+
+
+def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes = b"") -> Received:
+    if isinstance(error, Refused):
         return _refused(rt, error, message, data)
-    except StoreError:
-        rt.log.exception("store failed", action=message.action if message else None)
+    action = message.action if message else None
+    if isinstance(error, StoreError):
+        rt.log.error("store failed", action=action, exc_info=error)
         return _refused(rt, StorageFailed("It could not be stored; try again"), message, data)
-    except Exception:
-        rt.log.exception("message failed", action=message.action if message else None)
-        return _refused(rt, Refused("The message could not be handled"), message, data)
+    rt.log.error("message failed", action=action, exc_info=error)
+    return _refused(rt, Refused("The message could not be handled"), message, data)
 
 
-def _handle(rt: Runtime, connection: Connection, message: Message) -> Received:
+def _handle(rt: Runtime, connection: Connection, message: Message) -> Received | Storing:
     if connection.expires_at <= rt.clock.now():
         raise Unauthorized("The connection is over; open a new one")
     if message.action.startswith(RESERVED):

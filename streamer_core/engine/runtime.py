@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pluggy
-
 from streamer_core.engine.pulse import Pulse
-from streamer_core.hooks import observe
+from streamer_core.hooks import Manager, observe
 from streamer_core.log import get_logger
 from streamer_core.model.call import Metric
 from streamer_core.ports import Clock, Store, Transport
@@ -33,7 +31,7 @@ class Runtime:
     store: Store
     transport: Transport
     clock: Clock
-    hooks: pluggy.PluginManager
+    hooks: Manager
     registry: Registry
     worker: str
     pulse: Pulse
@@ -42,7 +40,7 @@ class Runtime:
     @property
     def hook(self) -> Any:
         """The hooks to call."""
-        return self.hooks.hook
+        return self.hooks.calls
 
     @property
     def log(self) -> Any:
@@ -53,6 +51,10 @@ class Runtime:
         """Tell observers."""
         observe(self.hooks, hook, **arguments)
 
+    def implemented(self, hook: str) -> int:
+        """Tell how many plugins implement a hook."""
+        return len(self.hooks.implementations(hook))
+
     def measure(
         self,
         name: str,
@@ -61,6 +63,6 @@ class Runtime:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Give a measurement to whoever takes them."""
-        if self.hook.streamer_on_metric.get_hookimpls():
+        if self.implemented("streamer_on_metric"):
             metric = Metric(name=name, value=value, unit=unit, tags=tags or {})
             self.tell("streamer_on_metric", metric=metric)

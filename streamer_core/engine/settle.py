@@ -82,11 +82,10 @@ def failed_update(failure: Failure, now: int) -> NewUpdate:
 
 def _completed(execution: StoredExecution, value: object) -> Finish | None:
     try:
-        result = encode.plain(value)
+        result, size = encode.plain_and_size(value)
     except ValueError as error:
         return _failed(execution, execution.failed(Unserializable(f"result: {error}")).failure)
-    limit = execution.rt.settings.max_message_bytes
-    if len(encode.encode(result)) + _ENVELOPE_BYTES > limit:
+    if size + _ENVELOPE_BYTES > execution.rt.settings.max_message_bytes:
         too_large = TooLarge("The result is larger than a message may be")
         return _failed(execution, execution.failed(too_large).failure)
     terminal = NewUpdate(

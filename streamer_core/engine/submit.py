@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer_core.engine import at_once
@@ -29,14 +29,22 @@ from streamer_core.model.message import Message, Mode, Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request
-from streamer_core.ports import Enqueued
+from streamer_core.ports import Enqueued, Enqueuing
 from streamer_core.registry import Registered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storing:
+    """A request that has passed the gates, and is to be stored."""
+
+    message: Message
+    enqueuing: Enqueuing
 
 
 def submit(
     rt: Runtime, connection: Connection, message: Message, registered: Registered
-) -> Received:
-    """Take a request.
+) -> Received | Storing:
+    """Take a request: answer it, or give what is to be stored of it.
 
     Raises:
         Refused: a gate says no, the payload does not fit, or the store has no room for it.
@@ -55,12 +63,23 @@ def submit(
     mode = _mode(rt, message, spec)
     rt.tell("streamer_on_request", request=message, handler=spec, mode=mode)
     if mode is Mode.SYNC and not spec.idempotent:
-        with _counted(rt, counts):
+        with _counted(rt, counts) if counts else _NOTHING_COUNTED:
             return at_once.answer(rt, connection, message, spec, payload)
     request = _record(rt, connection, message, spec, payload, counts)
     if mode is Mode.SYNC:
         return at_once.answer_once(rt, connection, _enqueue_claimed(rt, request, counts))
-    enqueued = _stored(rt, request, counts)
+    taken = [count for count in counts if count.amount >= 0]
+    return Storing(message=message, enqueuing=Enqueuing(request=request, counts=taken))
+
+
+def acknowledge(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
+    """Say what the store made of a request.
+
+    Raises:
+        Refused: there is no room for it, or its id is another's.
+        StoreError: the store failed.
+    """
+    enqueued = _accepted(rt, storing.enqueuing.request, answer)
     return Received(frames=_frames(acknowledged(rt, enqueued)))
 
 
@@ -81,6 +100,9 @@ def _counted(rt: Runtime, counts: Sequence[Count]) -> Iterator[None]:
     finally:
         if settled := [count for count in counts if count.amount < 0]:
             _settle(rt, settled)
+
+
+_NOTHING_COUNTED = nullcontext()
 
 
 def _settle(rt: Runtime, counts: Sequence[Count]) -> None:
@@ -152,14 +174,13 @@ def slots_of(spec: HandlerSpec, payload: Any, principal: Principal) -> tuple[Slo
     return (Slot(key=f"handler/{spec.action}{share}", at_most=spec.concurrency.at_most),)
 
 
-def _stored(rt: Runtime, request: Request, counts: Sequence[Count], **claimed: Any) -> Enqueued:
-    taken = [count for count in counts if count.amount >= 0]
-    try:
-        enqueued = rt.store.enqueue(request, counts=taken, **claimed)
-    except LimitReached as error:
-        raise _no_room(error.key, error.level, error.retry_after_ms) from None
-    except ItemTooLarge:
-        raise TooLarge("The request is larger than can be stored") from None
+def _accepted(rt: Runtime, request: Request, enqueued: Enqueued | Exception) -> Enqueued:
+    if isinstance(enqueued, LimitReached):
+        raise _no_room(enqueued.key, enqueued.level, enqueued.retry_after_ms)
+    if isinstance(enqueued, ItemTooLarge):
+        raise TooLarge("The request is larger than can be stored")
+    if isinstance(enqueued, Exception):
+        raise enqueued
     if enqueued.created:
         after = enqueued.request.status
         rt.tell("streamer_on_transition", request=enqueued.request, before=None, after=after)
@@ -176,7 +197,13 @@ def _enqueue_claimed(rt: Runtime, request: Request, counts: Sequence[Count]) -> 
         request, connection_id=None, policy=replace(request.policy, timeout_ms=timeout)
     )
     lease_until = rt.clock.now() + rt.settings.lease
-    return _stored(rt, claimed, counts, worker=rt.worker, lease_until=lease_until)
+    taken = [count for count in counts if count.amount >= 0]
+    answer: Enqueued | StoreError
+    try:
+        answer = rt.store.enqueue(claimed, counts=taken, worker=rt.worker, lease_until=lease_until)
+    except StoreError as error:
+        answer = error
+    return _accepted(rt, claimed, answer)
 
 
 def acknowledged(rt: Runtime, enqueued: Enqueued) -> list[Outgoing]:

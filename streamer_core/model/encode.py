@@ -48,6 +48,15 @@ def plain(value: Any) -> Any:
     Raises:
         ValueError: JSON cannot hold the value.
     """
+    return plain_and_size(value)[0]
+
+
+def plain_and_size(value: Any) -> tuple[Any, int]:
+    """Give a value as `plain` does, and how many bytes it has, encoded.
+
+    Raises:
+        ValueError: JSON cannot hold the value.
+    """
     data = encode(value)
     try:
         made = json.loads(data)
@@ -55,7 +64,7 @@ def plain(value: Any) -> Any:
         raise ValueError("it is nested too deeply") from None
     if too_deep(made, data):
         raise ValueError("it is nested too deeply")
-    return made
+    return made, len(data)
 
 
 def _outgoing(

@@ -1,6 +1,7 @@
 """Keys made from identities."""
 
 import hashlib
+from functools import lru_cache
 
 _REF_BYTES = 16
 
@@ -11,11 +12,20 @@ def ref_of(tenant: str, user: str, request_id: str) -> str:
     The parts are hashed with their lengths before them, so that no two identities share a key by
     moving a character from one part to the next.
     """
-    digest = hashlib.blake2b(digest_size=_REF_BYTES)
-    for part in (tenant, user, request_id):
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(4, "big") + raw)
+    digest = _begun(tenant, user).copy()
+    digest.update(_with_length(request_id))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _begun(tenant: str, user: str) -> "hashlib.blake2b":
+    """Hash what all of a user's requests begin with."""
+    return hashlib.blake2b(_with_length(tenant) + _with_length(user), digest_size=_REF_BYTES)
+
+
+def _with_length(part: str) -> bytes:
+    raw = part.encode("utf-8", "surrogatepass")
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def request_subject(ref: str) -> str:

@@ -35,6 +35,14 @@ class Enqueued:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Enqueuing:
+    """A new request and what is counted with it: what `enqueue` is given."""
+
+    request: Request
+    counts: Sequence[Count] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
     """What a holder learns from each of its writes.
 
@@ -208,6 +216,20 @@ class Store(ABC):
             LimitReached: a count has no room; nothing was stored.
             ItemTooLarge: the record is larger than the store can hold.
         """
+
+    def enqueue_all(self, those: Sequence[Enqueuing]) -> Sequence[Enqueued | StoreError]:
+        """Store several requests, each by itself; gives for each what `enqueue` gives or raises.
+
+        A store that can make many writes durable at once should. Raises StoreError where none of
+        them took effect.
+        """
+        return [self._enqueued(one) for one in those]
+
+    def _enqueued(self, one: Enqueuing) -> Enqueued | StoreError:
+        try:
+            return self.enqueue(one.request, counts=one.counts)
+        except StoreError as error:
+            return error
 
     @abstractmethod
     def get(self, ref: str) -> Request | None:

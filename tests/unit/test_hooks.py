@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from streamer_core import Context, Principal, Settings, Streamer, handler, hookspecs
 from streamer_core.engine.pulse import Pulse, Running
 from streamer_core.errors import Forbidden, Unauthorized
-from streamer_core.hooks import collect, new_manager, observe
+from streamer_core.hooks import Manager, collect, observe
 from streamer_core.markers import hookimpl
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.message import Mode
@@ -79,7 +79,7 @@ class Provider(Bare):
 
 def asked_of(kind: type[Bare], *answers: Any) -> tuple[Any, list[str]]:
     """Give a manager of plugins a, b, c… with these answers, and the list of who was asked."""
-    manager, asked = new_manager(), list[str]()
+    manager, asked = Manager(), list[str]()
     named = list(zip("abc", answers, strict=False))
     for name, answer in reversed(named):
         manager.register(kind(name, asked, answer), name)
@@ -134,7 +134,7 @@ def test_what_ends_the_process_is_not_an_observers_failure() -> None:
         def streamer_on_flush(self) -> None:
             raise KeyboardInterrupt
 
-    manager = new_manager()
+    manager = Manager()
     manager.register(Leaving(), "leaving")
     with pytest.raises(KeyboardInterrupt):
         observe(manager, "streamer_on_flush")

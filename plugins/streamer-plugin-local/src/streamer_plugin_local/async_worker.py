@@ -3,8 +3,7 @@
 import threading
 import time
 from collections import deque
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from streamer_core.engine.work import Ran
 from streamer_core.errors import StoreError
@@ -12,9 +11,7 @@ from streamer_core.log import get_logger
 from streamer_core.model.request import Request
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import Kind, Record, encode, encode_json
-from streamer_plugin_local.worker_base import BaseWorker
-
-T = TypeVar("T")
+from streamer_plugin_local.worker_base import BaseWorker, drawn
 
 _SLOW_S = 0.004
 _STORE_FAILED_WAIT_S = 1.0
@@ -72,8 +69,8 @@ class AsyncWorker(BaseWorker):
 
     def give_back(self) -> None:
         """Let other workers have what was claimed here and has not begun; settle the rest."""
-        self.app.give_back(_drawn(self._inbox))
-        self.app.settle(_drawn(self._ran))
+        self.app.give_back(drawn(self._inbox))
+        self.app.settle(drawn(self._ran))
 
     def _turn(self) -> None:
         try:
@@ -107,7 +104,7 @@ class AsyncWorker(BaseWorker):
 
     def _settle(self) -> None:
         self.crew.begin()
-        self.app.settle(_drawn(self._ran))
+        self.app.settle(drawn(self._ran))
         self.crew.end()
 
     def _look(self) -> None:
@@ -162,12 +159,3 @@ class AsyncWorker(BaseWorker):
             except Exception:  # noqa: BLE001 - the next round may do better
                 get_logger().exception("the sweep failed")
         self.channel.write(encode_json(Kind.SWEPT, 0, None))
-
-
-def _drawn(those: deque[T]) -> list[T]:
-    """Take all; each is taken by one thread only."""
-    drawn: list[T] = []
-    with suppress(IndexError):
-        while True:
-            drawn.append(those.popleft())
-    return drawn

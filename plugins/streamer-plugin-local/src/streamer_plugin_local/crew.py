@@ -17,7 +17,7 @@ from collections.abc import Callable
 SLOW_S = 0.010
 """A piece of work that takes longer loses the baton."""
 
-SLOW_AGAIN_S = 0.002
+SLOW_AGAIN_S = 0.004
 """The same for `_ALERT_S` after that happened: slow work seldom comes alone."""
 
 _ALERT_S = 1.0
@@ -184,7 +184,7 @@ class Crew:
                 self._alert_until = now + _ALERT_S
         if full:
             self._changed(True)
-        return limit / 2
+        return limit
 
     def _sleep(self) -> None:
         self._looking.clear()

@@ -59,8 +59,9 @@ class LocalPlugin:
 
     @hookimpl
     def streamer_on_request(self, handler: HandlerSpec, mode: Mode) -> None:
-        """Let the messages behind go on: storing a request waits for the disk."""
-        if self.link is not None and (mode is Mode.ASYNC or handler.estimated_ms > _SHORT_MS):
+        """Let the messages behind go on, where this one waits: for its handler, or the disk."""
+        waits = handler.estimated_ms > _SHORT_MS or handler.idempotent
+        if self.link is not None and mode is Mode.SYNC and waits:
             self.link.about_to_block()
 
     @hookimpl

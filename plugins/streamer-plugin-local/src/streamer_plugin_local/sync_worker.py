@@ -6,6 +6,8 @@ from collections import deque
 from functools import lru_cache
 from typing import Any
 
+from streamer_core.engine.received import Received
+from streamer_core.engine.submit import Storing
 from streamer_core.errors import Refused
 from streamer_core.model.codec import connection_from_plain, connection_to_plain
 from streamer_core.model.connection import Connection, Handshake
@@ -18,7 +20,7 @@ from streamer_plugin_local.records import (
     encode_json,
     split_short,
 )
-from streamer_plugin_local.worker_base import BaseWorker
+from streamer_plugin_local.worker_base import BaseWorker, drawn
 
 THREADS = 64
 """How many messages may be under way in one process; the gateway hands it no more."""
@@ -27,11 +29,15 @@ _FLUSH_S = 0.001
 
 
 class SyncWorker(BaseWorker):
-    """Reads batches, runs them in order in one thread while they are quick, and answers."""
+    """Reads batches, runs them in order in one thread while they are quick, and answers.
+
+    Requests to be stored are kept until the batch is through, and stored in one write.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._inbox: deque[Record] = deque()
+        self._storing: deque[tuple[int, Storing]] = deque()
         self._answers: list[bytes] = []
         self._flushed = 0.0
         self.crew = Crew(self._turn, size=THREADS)
@@ -43,24 +49,50 @@ class SyncWorker(BaseWorker):
 
     def running(self) -> int:
         """How many messages have not been answered yet."""
-        return self.crew.busy + len(self._inbox)
+        return self.crew.busy + len(self._inbox) + len(self._storing)
 
     def about_to_block(self) -> None:
         """Let another thread go on with the messages behind this one."""
         self.crew.pass_on()
 
     def _turn(self) -> None:
-        if not self._inbox:
-            self._flush()
-            self._inbox.extend(filter(self._is_work, self.channel.read()))
-            return
-        record = self._inbox.popleft()
+        try:
+            if self._inbox:
+                self._take(self._inbox.popleft())
+            elif self._storing:
+                self._store()
+            else:
+                self._flush()
+                self._inbox.extend(filter(self._is_work, self.channel.read()))
+        except BaseException:  # the app answers for everything a handler does: this is a bug
+            self.crash()
+            raise
+
+    def _take(self, record: Record) -> None:
         self.crew.begin()
-        answer = self._guarded(record)
-        if not self.crew.end():
+        answer = self._answered(record)
+        if self.crew.end():
+            if isinstance(answer, bytes):
+                self._answer(answer)
+            else:
+                self._storing.append(answer)
+        elif isinstance(answer, bytes):
             self.channel.write(answer)
-            return
-        self._answers.append(answer)
+        else:
+            # Whoever has the baton now may be waiting.
+            self.channel.write(*self._stored([answer]))
+
+    def _store(self) -> None:
+        self.crew.begin()
+        answers = self._stored(drawn(self._storing))
+        if self.crew.end():
+            self._answer(*answers)
+        else:
+            self.channel.write(*answers)
+
+    def _answer(self, *answers: bytes) -> None:
+        """Keep answers a moment, so that many share a system call."""
+        self._answers.extend(answers)
         if not self._inbox or time.monotonic() - self._flushed >= _FLUSH_S:
             self._flush()
 
@@ -73,31 +105,22 @@ class SyncWorker(BaseWorker):
     def _is_work(self, record: Record) -> bool:
         return not self.control(record)
 
-    def _guarded(self, record: Record) -> bytes:
+    def _answered(self, record: Record) -> bytes | tuple[int, Storing]:
         kind, number, body = record
-        try:
-            if kind == Kind.MESSAGE:
-                return self._receive(number, body)
-            # These write to the store, which waits for the disk.
-            self.crew.pass_on()
-            return (
-                self._connect(number, body) if kind == Kind.CONNECT else self._leave(number, body)
-            )
-        except BaseException:  # the app answers for everything a handler does: this is a bug
-            self.crash()
-            raise
+        if kind == Kind.MESSAGE:
+            return self._receive(number, body)
+        # These write to the store, which waits for the disk.
+        self.crew.pass_on()
+        return self._connect(number, body) if kind == Kind.CONNECT else self._leave(number, body)
 
-    def _receive(self, number: int, body: bytes) -> bytes:
+    def _receive(self, number: int, body: bytes) -> bytes | tuple[int, Storing]:
         plain, data = split_short(body)
-        received = self.app.receive(_connection(plain), data)
-        if received.connection is None and received.close is None:
-            return encode_done(number, received.frames)
-        extras: dict[str, Any] = {}
-        if received.connection is not None:
-            extras["connection"] = connection_to_plain(received.connection)
-        if received.close is not None:
-            extras["close"] = received.close
-        return encode_done(number, received.frames, json.dumps(extras).encode())
+        taken = self.app.take(_connection(plain), data)
+        return (number, taken) if isinstance(taken, Storing) else _encoded(number, taken)
+
+    def _stored(self, those: list[tuple[int, Storing]]) -> list[bytes]:
+        received = self.app.store_all([storing for _, storing in those])
+        return [_encoded(number, one) for (number, _), one in zip(those, received, strict=True)]
 
     def _connect(self, number: int, body: bytes) -> bytes:
         try:
@@ -115,6 +138,17 @@ class SyncWorker(BaseWorker):
     def _leave(self, number: int, body: bytes) -> bytes:
         self.app.disconnect(**json.loads(body))
         return encode(Kind.DONE, number)
+
+
+def _encoded(number: int, received: Received) -> bytes:
+    if received.connection is None and received.close is None:
+        return encode_done(number, received.frames)
+    extras: dict[str, Any] = {}
+    if received.connection is not None:
+        extras["connection"] = connection_to_plain(received.connection)
+    if received.close is not None:
+        extras["close"] = received.close
+    return encode_done(number, received.frames, json.dumps(extras).encode())
 
 
 @lru_cache(maxsize=16_384)

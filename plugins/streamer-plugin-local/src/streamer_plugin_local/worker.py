@@ -73,7 +73,9 @@ def _start(given: dict[str, Any], channel: WorkerChannel) -> BaseWorker:
     local = LocalSettings.model_validate(dict(settings.plugins.get("local", {})))
     if local.worker_memory_mb is not None:
         _limit_memory(local.worker_memory_mb)
-    sys.setswitchinterval(0.001)
+    # A transaction gives the interpreter away with each statement, and keeps all other processes
+    # waiting until it has it back.
+    sys.setswitchinterval(0.0002)
     questions = Questions(channel)
     transport = ChannelTransport(questions, channel, settings.core.max_message_bytes)
     app = Streamer.start(settings, transport=transport)

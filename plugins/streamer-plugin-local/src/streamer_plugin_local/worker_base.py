@@ -7,11 +7,15 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from typing import Any
+from collections import deque
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from streamer_plugin_local.channel import Questions, WorkerChannel, leave
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import Kind, Record, encode, encode_json
+
+T = TypeVar("T")
 
 _BEAT_S = 1.0
 _END_LOOK_S = 0.02
@@ -100,3 +104,12 @@ class BaseWorker(ABC):
         """End the process over an error that nobody should have let through."""
         traceback.print_exc(file=sys.stderr)
         leave(70)  # EX_SOFTWARE of sysexits.h
+
+
+def drawn(those: deque[T]) -> list[T]:
+    """Take all there are; what several threads draw from goes to one of them each."""
+    taken: list[T] = []
+    with suppress(IndexError):
+        while True:
+            taken.append(those.popleft())
+    return taken

@@ -29,7 +29,9 @@ class ClaimVerbs(Base):
             if full := slots.full(db, found.request):
                 slots.set_aside(db, found, full, now)
                 return None
-            return _take(db, found, worker=worker, lease_until=lease_until, now=now)
+            request = _take(db, found, worker=worker, lease_until=lease_until, now=now)
+            turns.served(db, stored(request.tenant))
+            return request
 
         return self._write(write)
 
@@ -43,8 +45,13 @@ class ClaimVerbs(Base):
             now = self.clock.now()
             turns.wake(db, now)
             taken: list[Request] = []
+            last = None
             while len(taken) < at_most and (found := _first_with_room(db, names, now)):
-                taken.append(_take(db, found, worker=worker, lease_until=lease_until, now=now))
+                request = _take(db, found, worker=worker, lease_until=lease_until, now=now)
+                taken.append(request)
+                if request.tenant != last:
+                    turns.served(db, stored(request.tenant))
+                    last = request.tenant
             return taken
 
         # Many are woken for one request: those that find nothing must not hold up the writers.
@@ -72,5 +79,4 @@ def _take(db: Database, found: Record, *, worker: str, lease_until: int, now: in
     records.save(db, found, claimed, queue=None)
     slots.hold(db, claimed)
     slots.leave(db, found, now)
-    turns.served(db, stored(claimed.tenant))
     return claimed

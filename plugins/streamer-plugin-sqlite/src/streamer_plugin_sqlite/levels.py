@@ -10,6 +10,8 @@ from streamer_plugin_sqlite.text import stored
 
 def apply(db: Database, counts: Sequence[Count], now: int) -> Counted:
     """Apply all, or none where one has no room; a key that comes twice counts twice."""
+    if not counts:
+        return Counted(accepted=True, levels=())
     after: dict[str, float] = {}
     for count in counts:
         level = after.get(count.key, _level(db, count, now))
@@ -27,6 +29,8 @@ def apply(db: Database, counts: Sequence[Count], now: int) -> Counted:
 
 def settle(db: Database, counts: Sequence[Count], now: int) -> None:
     """Apply all, without regard to limits: what ends a request cannot be refused."""
+    if not counts:
+        return
     after: dict[str, float] = {}
     for count in counts:
         after[count.key] = count.added(after.get(count.key, _level(db, count, now)))

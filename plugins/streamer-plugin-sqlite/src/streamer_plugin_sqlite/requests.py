@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from streamer_core.errors import LimitReached
+from streamer_core.errors import LimitReached, StoreError
 from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import ORIGIN_ALONE, Request, Status
-from streamer_core.ports.store import Counted, Enqueued, Page, Query
+from streamer_core.ports.store import Counted, Enqueued, Enqueuing, Page, Query
 from streamer_plugin_sqlite import changes, levels, queues, records, slots
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database
@@ -31,23 +31,19 @@ class RequestVerbs(Base):
         lease_until: int | None = None,
     ) -> Enqueued:
         """Store a new request, once for each `ref`, and subscribe its `connection_id` to it."""
-        body = records.body_of(request)
+        one, body = Enqueuing(request=request, counts=counts), records.body_of(request)
+        holder = {"worker": worker, "lease_until": lease_until}
+        return self._write(lambda db: _enqueued(db, one, body, self.clock.now(), **holder))
 
-        def write(db: Database) -> tuple[Record, bool]:
+    def enqueue_all(self, those: Sequence[Enqueuing]) -> Sequence[Enqueued | StoreError]:
+        """Store several requests in one transaction."""
+        prepared = [(one, records.body_of(one.request)) for one in those]
+
+        def write(db: Database) -> Sequence[Enqueued | StoreError]:
             now = self.clock.now()
-            found = records.find(db, request.ref, full=True)
-            if found is not None and not transitions.expired(found.request, now):
-                return _follow_origin(db, found, request.connection_id), False
-            new = transitions.accepted(request, now=now, worker=worker, lease_until=lease_until)
-            _require(counts, levels.apply(db, counts, now))
-            if found is not None:
-                records.forget(db, found.n, request_subject(request.ref))
-            if _subscribe_origin(db, request.ref, request.connection_id):
-                new = new.changed(subscribers_version=ORIGIN_ALONE)
-            return _add(db, new, body, now), True
+            return [_enqueued_or_refused(db, one, body, now) for one, body in prepared]
 
-        record, created = self._write(write)
-        return Enqueued(request=record.request, created=created)
+        return self._write(write)
 
     def get(self, ref: str) -> Request | None:
         """Give a request, or None. Consistent: it sees every write that has returned."""
@@ -77,14 +73,39 @@ class RequestVerbs(Base):
         )
 
 
-def _add(db: Database, request: Request, body: str, now: int) -> Record:
+def _enqueued_or_refused(
+    db: Database, one: Enqueuing, body: str, now: int
+) -> Enqueued | StoreError:
+    try:
+        return _enqueued(db, one, body, now)
+    except LimitReached as error:  # it is raised before anything is written
+        return error
+
+
+def _enqueued(db: Database, one: Enqueuing, body: str, now: int, **holder: Any) -> Enqueued:
+    request = one.request
+    found = records.find(db, request.ref, full=True)
+    if found is not None and not transitions.expired(found.request, now):
+        followed = _follow_origin(db, found, request.connection_id)
+        return Enqueued(request=followed.request, created=False)
+    new = transitions.accepted(request, now=now, **holder)
+    _require(one.counts, levels.apply(db, one.counts, now))
+    if found is not None:
+        records.forget(db, found.n, request_subject(request.ref))
+    return Enqueued(request=_add(db, new, body, now), created=True)
+
+
+def _add(db: Database, request: Request, body: str, now: int) -> Request:
+    if _subscribe_origin(db, request.ref, request.connection_id):
+        request = request.changed(subscribers_version=ORIGIN_ALONE)
     queue = None
     if request.status is Status.PROCESSING:
         slots.hold(db, request)
     else:
         queue = queues.join(db, request, now)
         changes.due(db, request)
-    return Record(records.insert(db, request, body, queue), queue, request)
+    records.insert(db, request, body, queue)
+    return request
 
 
 def _subscribe_origin(db: Database, ref: str, connection_id: str | None) -> bool:
