@@ -5,6 +5,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11
 PY := .venv/bin/python
 UV := .venv/bin/uv
 STAMP := .venv/.set-up
+BENCH_STAMP := .venv/.bench
 
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
 MEMBERS := . $(MANIFESTS:%/pyproject.toml=./%)
@@ -13,7 +14,7 @@ SOURCES := streamer_core benchmarks $(wildcard plugins/*/src clients/python/src 
 MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast chaos bench lint types format constraints clean
+.PHONY: help setup demo test test-fast chaos bench growth lint types format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,8 +38,11 @@ test-fast: $(STAMP) ## Run the tests but integration and e2e, without coverage; 
 chaos: $(STAMP) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
 	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e
 
-bench: $(STAMP) ## Measure it; needs a C compiler, and a quiet machine for figures to believe
+bench: $(BENCH_STAMP) ## Measure it; needs a C compiler, and a quiet machine for figures to believe
 	@$(PY) -m benchmarks
+
+growth: $(BENCH_STAMP) ## Measure how its cost grows with its load, and draw docs/growth/*.svg; ten minutes
+	@$(PY) -m benchmarks growth
 
 lint: $(STAMP) ## Check style, format and types
 	@$(PY) -m ruff check .
@@ -56,7 +60,7 @@ format: $(STAMP) ## Mend what ruff can mend, and format
 
 constraints: | $(UV) ## Pin the newest versions of all dependencies in constraints.txt
 	@printf '%s\n' uv $(MEMBERS:%='-e %') | $(UV) pip compile --quiet - pyproject.toml --all-extras --group dev \
-		--no-sources --universal --python-version 3.11 --no-annotate --no-header > .venv/compiled.txt
+		--group bench --no-sources --universal --python-version 3.11 --no-annotate --no-header > .venv/compiled.txt
 	@{ echo '# Made by `make constraints`.'; grep -v '^-e ' .venv/compiled.txt; } > constraints.txt
 
 clean: ## Remove caches, coverage data and builds; keep .venv
@@ -68,6 +72,11 @@ $(STAMP): pyproject.toml $(MANIFESTS) constraints.txt $(UV)
 	@echo 'Setting up .venv'
 	@$(UV) pip install --quiet --python .venv --no-sources --constraint constraints.txt \
 		--build-constraint constraints.txt --requirement pyproject.toml --all-extras --group dev $(MEMBERS:%=-e %)
+	@touch $@
+
+# What only benchmarks need: apart, so that no test or demo waits for it.
+$(BENCH_STAMP): $(STAMP)
+	@$(UV) pip install --quiet --python .venv --constraint constraints.txt --group bench
 	@touch $@
 
 $(UV): constraints.txt | $(PY)
