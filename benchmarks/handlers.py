@@ -1,6 +1,7 @@
 """What the benchmarks' gateway serves; copied into its folder."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,6 +36,20 @@ def chunks(ctx: Context) -> None:
     """Give three numbered pieces of output."""
     for number in range(3):
         ctx.emit({"number": number})
+
+
+@handler("pieces", mode="async")
+def pieces(ctx: Context) -> None:
+    """Give as many pieces of output as the file beside this one says."""
+    for number in range(int(Path("pieces").read_text())):
+        ctx.emit({"number": number, "text": "x" * 100})
+
+
+@handler("hold", mode="async", timeout="1h")
+def hold(ctx: Context) -> None:
+    """Keep a worker busy until it is told to stop."""
+    while not ctx.cancelled:
+        time.sleep(0.2)
 
 
 @topic("all")

@@ -1,9 +1,12 @@
 """What the command line asks of every benchmark."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+PLOTS = Path(__file__).parent.parent / "docs" / "growth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,12 +18,16 @@ class Options:
         rates: messages a second to offer, beside the bound's.
         seconds: how long a rate is offered or a loop is kept up.
         connections: how many there are where there are many.
+        curves: which ones `growth` measures; all, where none is named.
+        plots: the folder that `growth` draws them in.
     """
 
     quick: bool = False
     rates: list[int] = field(default_factory=list)
     seconds: float | None = None
     connections: int | None = None
+    curves: list[str] = field(default_factory=list)
+    plots: Path = PLOTS
 
     def size(self, full: T, quick: T) -> T:
         """Choose between the two sizes."""

@@ -7,26 +7,28 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.options import Options
+from benchmarks.growth import CURVES
+from benchmarks.options import PLOTS, Options
 from benchmarks.report import Report
 
 NAMES = ("routing", "start", "echo", "queue", "idle", "fanout", "reconnect")
-ON_DEMAND = {"peers": "peers.compare"}
-"""Needs the network once, and a redis-server."""
+ON_DEMAND = {"peers": "peers.compare", "growth": "growth.curves"}
+"""`peers` needs the network once, and a redis-server; `growth` needs matplotlib, and minutes."""
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
     """Run what the command line asks for."""
     given = _arguments()
+    folder = given.out or (_scratch() if given.quick or given.curve else RESULTS)
     options = Options(
         quick=given.quick,
         rates=given.rate,
         seconds=given.seconds,
         connections=given.connections,
+        curves=given.curve,
+        plots=PLOTS if folder == RESULTS else folder / "growth",
     )
-    quick_folder = Path(tempfile.gettempdir()) / "streamer-benchmarks-quick"
-    folder = given.out or (quick_folder if given.quick else RESULTS)
     for name in given.names or NAMES:
         began = time.monotonic()
         module = import_module(f"benchmarks.{ON_DEMAND.get(name, name)}")
@@ -38,6 +40,11 @@ def main() -> None:
         print(f"  {time.monotonic() - began:.1f} s; written to {path}", flush=True)
 
 
+def _scratch() -> Path:
+    """Give the folder for what is not worth keeping."""
+    return Path(tempfile.gettempdir()) / "streamer-benchmarks-quick"
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join([*NAMES, *ON_DEMAND]))
@@ -47,7 +54,18 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, help="of each rate and loop")
     parser.add_argument("--connections", type=int, help="for idle, fanout and reconnect")
-    parser.add_argument("--out", type=Path, help="where the JSON goes; benchmarks/results")
+    parser.add_argument(
+        "--curve",
+        action="append",
+        default=[],
+        choices=CURVES,
+        help="of growth this one alone; then nothing goes to the repository's folders",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where the JSON goes, and growth's plots; benchmarks/results and docs/growth",
+    )
     given = parser.parse_args()
     if unknown := set(given.names) - {*NAMES, *ON_DEMAND}:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")

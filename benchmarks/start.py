@@ -121,10 +121,10 @@ def run(report: Report, options: Options) -> None:
     rounds = options.size(21, 1)
     with tempfile.TemporaryDirectory(prefix="streamer-benchmark-") as name:
         folder = Path(name)
-        _install(folder)
+        install(folder)
         scanned, frozen = folder / "scanned", folder / "frozen"
-        _project(scanned)
-        _project(frozen, 'frozen = "frozen.json"')
+        project(scanned)
+        project(frozen, more='frozen = "frozen.json"')
         _freeze(scanned, frozen)
         programs = {
             "boto3": (BOTO3, scanned),
@@ -135,8 +135,8 @@ def run(report: Report, options: Options) -> None:
         }
         starts: dict[str, list[Start]] = {which: [] for which in programs}
         for turn in range(rounds + 1):
-            for which, (program, project) in programs.items():
-                start = _run(program, project, folder)
+            for which, (program, place) in programs.items():
+                start = run_in(place, program, folder)
                 if turn:  # the first one compiles
                     starts[which].append(start)
     for which, those in starts.items():
@@ -153,8 +153,9 @@ def _inside(starts: list[Start]) -> float:
     return statistics.median(start.inside for start in starts)
 
 
-def _install(folder: Path) -> None:
-    for number in range(PLUGINS):
+def install(folder: Path, plugins: int = PLUGINS) -> None:
+    """Install so many; the first brings store, transport and authentication."""
+    for number in range(plugins):
         module = f"streamer_plugin_bench{number}"
         code = PLUGIN.format(number=number) + (FIRST if number == 0 else "")
         (folder / f"{module}.py").write_text(code)
@@ -166,13 +167,14 @@ def _install(folder: Path) -> None:
         (info / "entry_points.txt").write_text(entry)
 
 
-def _project(folder: Path, more: str = "") -> None:
+def project(folder: Path, plugins: int = PLUGINS, more: str = "") -> None:
+    """Make a project that loads so many of them."""
     folder.mkdir()
-    names = [f"bench{number}" for number in range(PLUGINS)]
+    names = [f"bench{number}" for number in range(plugins)]
     (folder / "bench_handlers.py").write_text(HANDLERS)
     (folder / "streamer.toml").write_text(
         f'[streamer]\nstore = "stub"\ntransport = "stub"\nhandlers = ["bench_handlers"]\n'
-        f"plugins = {names}\n{more}\n[plugins.bench3]\nnumber = 7\n"
+        f"plugins = {names}\n{more}\n[plugins.bench0]\nnumber = 7\n"
     )
 
 
@@ -187,10 +189,15 @@ def _freeze(scanned: Path, frozen: Path) -> None:
         f"app.freeze(Path({str(frozen / 'frozen.json')!r}))\n"
         "print(0, len(app.plugins))\n"
     )
-    _run(program, scanned, scanned.parent)
+    run_in(scanned, program, scanned.parent)
 
 
-def _run(program: str, project: Path, path: Path) -> Start:
+def run_in(project: Path, program: str, path: Path, plugins: int = PLUGINS) -> Start:
+    """Run a program in a process of its own, with what is installed in `path`.
+
+    Raises:
+        RuntimeError: it loaded another number of plugins.
+    """
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -201,7 +208,7 @@ def _run(program: str, project: Path, path: Path) -> Start:
         text=True,
     )
     whole = time.perf_counter() - began
-    inside, plugins = done.stdout.split()
-    if int(plugins) not in {0, PLUGINS}:
-        raise RuntimeError(f"{plugins} plugins were loaded")
+    inside, loaded = done.stdout.split()
+    if int(loaded) not in {0, plugins}:
+        raise RuntimeError(f"{loaded} plugins were loaded")
     return Start(inside=float(inside), whole=whole)
