@@ -86,7 +86,7 @@ class Verbs:
             lease = self._clock.now() + LEASE_MS
             request = self._store.claim_next(LANES, worker="benchmark", lease_until=lease)
             assert request is not None, "as many wait as were enqueued"
-            claimed.append(request)
+            claimed.extend(request)
 
         costs = {
             "enqueue": timed(len(fresh), lambda: self._store.enqueue(fresh.pop())),

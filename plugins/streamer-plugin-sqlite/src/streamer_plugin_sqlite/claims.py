@@ -1,4 +1,8 @@
-"""Giving waiting requests to workers."""
+"""Giving waiting requests to workers.
+
+Only what must be is done in the transaction, which keeps all other writers waiting: a claimed row
+is decoded once it is committed.
+"""
 
 from collections.abc import Sequence
 
@@ -8,8 +12,14 @@ from streamer_core.model.request import Request
 from streamer_plugin_sqlite import queues, records, slots, turns
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database
-from streamer_plugin_sqlite.records import Record
-from streamer_plugin_sqlite.text import stored
+from streamer_plugin_sqlite.queues import Waiting
+
+# `transitions.claimed`, in SQL.
+_TAKE = """
+UPDATE requests SET status = 'PROCESSING', attempt = spent + 1, fence = fence + 1,
+    lease_until = ?, worker = ?, started_at = coalesce(started_at, ?), queue = NULL
+WHERE n = ?
+"""
 
 
 class ClaimVerbs(Base):
@@ -21,19 +31,20 @@ class ClaimVerbs(Base):
     def claim(self, ref: str, *, worker: str, lease_until: int) -> Request | None:
         """Take one due request; None where it is not due, not waiting, or a slot of it is full."""
 
-        def write(db: Database) -> Request | None:
+        def write(db: Database) -> tuple[Waiting, int] | None:
             now = self.clock.now()
-            found = records.find(db, ref, full=True)
-            if found is None or not transitions.claimable(found.request, now):
+            found = queues.waiting(db, ref)
+            if found is None or found.due_at > now:
                 return None
-            if full := slots.full(db, found.request):
+            if full := slots.full(db, found.slots):
                 slots.set_aside(db, found, full, now)
                 return None
-            request = _take(db, found, worker=worker, lease_until=lease_until, now=now)
-            turns.served(db, stored(request.tenant))
-            return request
+            _take(db, found, worker=worker, lease_until=lease_until, now=now)
+            turns.served(db, found.tenant)
+            return found, now
 
-        return self._write(write)
+        taken = self._write(write)
+        return _claimed(*taken, worker, lease_until) if taken else None
 
     def claim_next(
         self, lanes: Sequence[Priority], *, worker: str, lease_until: int, at_most: int = 1
@@ -41,42 +52,44 @@ class ClaimVerbs(Base):
         """Take the next due requests: by lane in the order given, then fair by tenant."""
         names = [lane.value for lane in lanes]
 
-        def write(db: Database) -> Sequence[Request]:
+        def write(db: Database) -> tuple[list[Waiting], int]:
             now = self.clock.now()
             turns.wake(db, now)
-            taken: list[Request] = []
-            last = None
+            taken: list[Waiting] = []
             while len(taken) < at_most and (found := _first_with_room(db, names, now)):
-                request = _take(db, found, worker=worker, lease_until=lease_until, now=now)
-                taken.append(request)
-                if request.tenant != last:
-                    turns.served(db, stored(request.tenant))
-                    last = request.tenant
-            return taken
+                _take(db, found, worker=worker, lease_until=lease_until, now=now)
+                if not taken or taken[-1].tenant != found.tenant:
+                    turns.served(db, found.tenant)
+                taken.append(found)
+            return taken, now
 
         # Many are woken for one request: those that find nothing must not hold up the writers.
         if self._found_nothing and not self._read(
             lambda db: turns.promising(db, names, self.clock.now())
         ):
             return ()
-        taken = self._write(write)
+        taken, now = self._write(write)
         self._found_nothing = not taken
-        return taken
+        return [_claimed(one, now, worker, lease_until) for one in taken]
 
 
-def _first_with_room(db: Database, lanes: Sequence[str], now: int) -> Record | None:
+def _first_with_room(db: Database, lanes: Sequence[str], now: int) -> Waiting | None:
     """Find the first request whose slots have room; set those before it aside."""
     while (turn := turns.first(db, lanes)) is not None:
         while (found := queues.first_due(db, *turn, now)) is not None:
-            if (full := slots.full(db, found.request)) is None:
+            if (full := slots.full(db, found.slots)) is None:
                 return found
             slots.set_aside(db, found, full, now)
     return None
 
 
-def _take(db: Database, found: Record, *, worker: str, lease_until: int, now: int) -> Request:
-    claimed = transitions.claimed(found.request, worker=worker, lease_until=lease_until, now=now)
-    records.save(db, found, claimed, queue=None)
-    slots.hold(db, claimed)
-    slots.leave(db, found, now)
-    return claimed
+def _take(db: Database, found: Waiting, *, worker: str, lease_until: int, now: int) -> None:
+    db.execute(_TAKE, (lease_until, worker, now, found.n))
+    if found.slots:
+        slots.hold(db, found.slots)
+        slots.leave(db, found.n, found.queue, found.slots, now)
+
+
+def _claimed(taken: Waiting, now: int, worker: str, lease_until: int) -> Request:
+    request = records.record(taken.row).request
+    return transitions.claimed(request, worker=worker, lease_until=lease_until, now=now)

@@ -121,7 +121,7 @@ class HoldingVerbs(Base):
         )
         self._keep(db, held, moved, bodies)
         _settle(db, moved.request, now, by_others=ending.lapsed)
-        slots.let_go(db, moved.request, now)
+        slots.let_go(db, moved.request.slots, now)
         return _told(moved.request)
 
     def requeue(
@@ -158,7 +158,7 @@ class HoldingVerbs(Base):
             self._keep(db, held, moved, bodies, queue=queues.join(db, moved.request, now))
             _keep_checkpoint(db, held, checkpoint)
             changes.due(db, moved.request)
-            slots.let_go(db, moved.request, now)
+            slots.let_go(db, moved.request.slots, now)
             return _told(moved.request)
 
         return self._write(write)
@@ -177,7 +177,7 @@ class HoldingVerbs(Base):
                     found.request, terminal, now=now, expires_at=expires_at
                 )
                 self._keep(db, found, moved, bodies, queue=None)
-                slots.leave(db, found, now)
+                slots.leave(db, found.n, found.queue, found.request.slots, now)
                 _settle(db, moved.request, now, by_others=True)
             elif found.request.status is Status.PROCESSING:
                 records.save(db, found, transitions.flagged(found.request, now=now))

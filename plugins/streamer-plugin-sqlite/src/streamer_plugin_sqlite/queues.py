@@ -5,14 +5,48 @@ it as it is. A queue that ran empty goes when it is found empty. A queue is bloc
 of it is set aside for a full slot: all of it needs that slot.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from streamer_core.model.codec import dumps
+from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
-from streamer_plugin_sqlite import turns
+from streamer_plugin_sqlite import records, turns
 from streamer_plugin_sqlite.database import Database
-from streamer_plugin_sqlite.records import FULL, Record, record
+from streamer_plugin_sqlite.records import DUE_AT, FULL, TENANT, Row
 from streamer_plugin_sqlite.text import stored
 
 _HEAD = f"SELECT {FULL} FROM requests r WHERE r.queue = ? ORDER BY r.due_at, r.n LIMIT 1"  # noqa: S608
+_ONE = f"SELECT {FULL} FROM requests r WHERE r.ref = ? AND r.queue IS NOT NULL"  # noqa: S608
+
+
+class Waiting(NamedTuple):
+    """A request that waits: what must be known to claim it; all else stays in its row.
+
+    Args:
+        n, queue: the row's number, and where it waits.
+        row: of the columns `FULL`.
+    """
+
+    n: int
+    queue: int
+    lane: str
+    tenant: str | bytes
+    due_at: int
+    slots: Sequence[Slot]
+    row: Row
+
+    @classmethod
+    def of(cls, row: Row) -> "Waiting":
+        """Look at a row, as little as can be."""
+        n, queue, lane, _, slots, *_ = row
+        return cls(n, queue, lane, row[TENANT], row[DUE_AT], records.slots_of(slots), row)
+
+
+def waiting(db: Database, ref: str) -> Waiting | None:
+    """Give the request of a ref, where it waits."""
+    row = db.execute(_ONE, (ref,)).fetchone()
+    return Waiting.of(row) if row else None
 
 
 def join(db: Database, request: Request, now: int) -> int:
@@ -39,7 +73,7 @@ def join(db: Database, request: Request, now: int) -> int:
     return int(queue)
 
 
-def first_due(db: Database, lane: str, tenant: str | bytes, now: int) -> Record | None:
+def first_due(db: Database, lane: str, tenant: str | bytes, now: int) -> Waiting | None:
     """Give the tenant's first due request of its open queues; None puts the tenant to sleep."""
     while heads := _open(db, lane, tenant):
         queue, head = heads[0]
@@ -47,7 +81,7 @@ def first_due(db: Database, lane: str, tenant: str | bytes, now: int) -> Record 
         if first is None:
             db.execute("DELETE FROM queues WHERE id = ?", (queue,))
             continue
-        due = first.request.due_at
+        due = first.due_at
         next_due = min([due, *(other for _, other in heads[1:])])
         if due <= now and due == next_due:
             return first
@@ -82,9 +116,9 @@ def _open(db: Database, lane: str, tenant: str | bytes) -> list[tuple[int, int]]
     ).fetchall()
 
 
-def _first(db: Database, queue: int) -> Record | None:
+def _first(db: Database, queue: int) -> Waiting | None:
     row = db.execute(_HEAD, (queue,)).fetchone()
-    return record(row) if row else None
+    return Waiting.of(row) if row else None
 
 
 def _mend(db: Database, queue: int, head: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamer_core.model.codec import dumps, fields_of, loads, request_values
 from streamer_core.model.message import Priority
+from streamer_core.model.policy import Slot
 from streamer_core.model.request import Failure, Request, Status
 from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.text import stored, told
@@ -22,6 +23,8 @@ _NAMES = (
     *("cancel_requested_at", "started_at", "finished_at", "expires_at"),
 )
 _JSON_NAMES = ("progress", "slots", "settle")
+_FIRST_NAME = 6  # after n, queue, lane and the JSON columns
+TENANT, DUE_AT = (_FIRST_NAME + _NAMES.index(name) for name in ("tenant", "due_at"))
 _BODY_NAMES = {f.name for f in fields(Request)} - {
     *(*_NAMES, "priority", *_JSON_NAMES),
     *("outcome", "checkpoint", "failures", "extra"),
@@ -85,6 +88,14 @@ _LANES = {lane.value: lane for lane in Priority}
 
 def _loaded(**texts: str | None) -> dict[str, Any]:
     return {name: loads(text) for name, text in texts.items() if text is not None}
+
+
+def slots_of(text: str | None) -> Sequence[Slot]:
+    """Read the column `slots`."""
+    if text is None:
+        return ()
+    slots: Sequence[Slot] = request_values({"slots": loads(text)})["slots"]
+    return slots
 
 
 def find(db: Database, ref: str, *, full: bool = False) -> Record | None:

@@ -100,7 +100,7 @@ def _add(db: Database, request: Request, body: str, now: int) -> Request:
         request = request.changed(subscribers_version=ORIGIN_ALONE)
     queue = None
     if request.status is Status.PROCESSING:
-        slots.hold(db, request)
+        slots.hold(db, request.slots)
     else:
         queue = queues.join(db, request, now)
         changes.due(db, request)

@@ -7,13 +7,14 @@ there is room and somebody set aside, somebody may be claimed. One request for e
 crowd: what it leaves, it passes on.
 """
 
+from collections.abc import Sequence
+
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
-from streamer_core.model.request import Request
 from streamer_core.ports.store import ChangeKind
 from streamer_plugin_sqlite import changes, queues, turns
 from streamer_plugin_sqlite.database import Database
-from streamer_plugin_sqlite.records import Record
+from streamer_plugin_sqlite.queues import Waiting
 from streamer_plugin_sqlite.text import stored
 
 _FIRST_ASIDE = """
@@ -22,14 +23,14 @@ WHERE a.slot = ? AND a.lane = ? AND a.room > ? ORDER BY a.turn, a.due_at LIMIT 1
 """
 
 
-def full(db: Database, request: Request) -> Slot | None:
-    """Give the first slot of a request that has no room."""
-    return next((s for s in request.slots if _running(db, s.key) >= s.at_most), None)
+def full(db: Database, slots: Sequence[Slot]) -> Slot | None:
+    """Give the first slot that has no room."""
+    return next((s for s in slots if _running(db, s.key) >= s.at_most), None)
 
 
-def hold(db: Database, request: Request) -> None:
-    """Take all slots of a request, without regard to their limits."""
-    for key in _keys(request):
+def hold(db: Database, slots: Sequence[Slot]) -> None:
+    """Take slots, without regard to their limits."""
+    for key in _keys(slots):
         db.execute(
             "INSERT INTO slots (key, running) VALUES (?, 1) "
             "ON CONFLICT (key) DO UPDATE SET running = running + 1",
@@ -37,42 +38,42 @@ def hold(db: Database, request: Request) -> None:
         )
 
 
-def let_go(db: Database, request: Request, now: int) -> None:
-    """Let all slots of a request go."""
-    for key in _keys(request):
+def let_go(db: Database, slots: Sequence[Slot], now: int) -> None:
+    """Let slots go."""
+    for key in _keys(slots):
         db.execute("UPDATE slots SET running = running - 1 WHERE key = ?", (stored(key),))
         db.execute("DELETE FROM slots WHERE key = ? AND running <= 0", (stored(key),))
-    offer(db, request, now)
+    offer(db, slots, now)
 
 
-def set_aside(db: Database, waiting: Record, slot: Slot, now: int) -> None:
+def set_aside(db: Database, waiting: Waiting, slot: Slot, now: int) -> None:
     """Set a request aside for a slot that is full for it, and its queue with it."""
-    request = waiting.request
-    lane = request.priority.value
-    assert waiting.queue is not None
-    turn = turns.last_served(db, lane, stored(request.tenant))
+    lane, due_at = waiting.lane, waiting.due_at
+    turn = turns.last_served(db, lane, waiting.tenant)
     db.execute(
         "INSERT OR REPLACE INTO aside (n, slot, room, lane, turn, due_at, queue) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (waiting.n, stored(slot.key), slot.at_most, lane, turn, request.due_at, waiting.queue),
+        (waiting.n, stored(slot.key), slot.at_most, lane, turn, due_at, waiting.queue),
     )
     queues.block(db, waiting.queue)
-    offer(db, request, now, but=slot.key)  # it may have been brought back for the place it leaves
+    offer(
+        db, waiting.slots, now, but=slot.key
+    )  # it may have been brought back for the place it leaves
 
 
-def leave(db: Database, waiting: Record, now: int) -> None:
+def leave(db: Database, n: int, queue: int | None, slots: Sequence[Slot], now: int) -> None:
     """Note that a request waits no more, and pass on what room there is."""
-    if not waiting.request.slots:
+    if not slots:
         return
-    if db.execute("DELETE FROM aside WHERE n = ?", (waiting.n,)).rowcount:
-        assert waiting.queue is not None
-        queues.unblock(db, waiting.queue, now)
-    offer(db, waiting.request, now)
+    if db.execute("DELETE FROM aside WHERE n = ?", (n,)).rowcount:
+        assert queue is not None
+        queues.unblock(db, queue, now)
+    offer(db, slots, now)
 
 
-def offer(db: Database, request: Request, now: int, but: str | None = None) -> None:
-    """Bring back one request of each lane for each slot of a request that has room."""
-    for key in _keys(request):
+def offer(db: Database, slots: Sequence[Slot], now: int, but: str | None = None) -> None:
+    """Bring back one request of each lane for each of the slots that has room."""
+    for key in _keys(slots):
         if key != but:
             for lane in Priority:
                 _bring_back(db, key, lane, now)
@@ -93,5 +94,5 @@ def _running(db: Database, key: str) -> int:
     return row[0] if row else 0
 
 
-def _keys(request: Request) -> set[str]:
-    return {slot.key for slot in request.slots}
+def _keys(slots: Sequence[Slot]) -> set[str]:
+    return {slot.key for slot in slots}
