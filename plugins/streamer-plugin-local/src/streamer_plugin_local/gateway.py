@@ -193,7 +193,8 @@ class Gateway:
     async def _drain(self) -> None:
         """Take no more work, let what runs end, then say goodbye for good."""
         drain_s = self._local.drain_timeout / 1000
-        self._feed.stop()
+        # The reader may be sending, which is done here: it is not waited for on the event loop.
+        await asyncio.to_thread(self._feed.stop)
         self._scheduler.stop()
         self._hub.dismiss_all(_RECONNECT_MS)
         if self._watching is not None:
