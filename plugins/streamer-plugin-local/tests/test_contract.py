@@ -17,6 +17,7 @@ from streamer_plugin_local.front import Door, Front
 from streamer_plugin_local.hub import Hub
 from streamer_plugin_local.jobs import Jobs
 from streamer_plugin_local.origin import Guard
+from streamer_plugin_local.relay import Relay
 from streamer_plugin_local.scheduler import Scheduler
 from streamer_plugin_local.service import Service
 from streamer_plugin_local.settings import LocalSettings
@@ -25,7 +26,8 @@ from streamer_plugin_local.sync_worker import THREADS
 from streamer_plugin_local.testing import BOUND_S, Talk, write_project
 from streamer_plugin_local.transport import HubTransport
 
-from streamer_core.ports import Transport
+from streamer_core.ports import SystemClock, Transport
+from streamer_core.testing import MemoryStore
 from streamer_core.testing.contracts import PluginContract, TransportContract
 
 
@@ -37,10 +39,14 @@ class TestPlugin(PluginContract):
 
 @dataclass
 class Sockets:
-    """A gateway's sockets and one real worker, on an event loop in a thread of this process."""
+    """A gateway's sockets and one real worker, on an event loop in a thread of this process.
+
+    `other` is a second gateway on the same store, without clients.
+    """
 
     project: Path
     hub: Hub | None = None
+    other: Hub | None = None
     port: int = 0
     up: threading.Event = field(default_factory=threading.Event)
 
@@ -56,10 +62,18 @@ class Sockets:
         self.port = server.sockets[0].getsockname()[1]
         self.ended = asyncio.Event()
         hub.start()
+        self.other = Hub(local, jobs)
+        store = MemoryStore(SystemClock())
+        for one in (hub, self.other):
+            one.relay = Relay(one.name, store, 60_000, Service(one).serve)
+            await one.relay.start()
         self.up.set()
         await self.ended.wait()
         server.close()
         hub.stop()
+        for one in (hub, self.other):
+            assert one.relay is not None
+            await one.relay.stop()
         await supervisor.stop(1)
 
     def stop(self) -> None:
@@ -121,6 +135,15 @@ class TestTransport(TransportContract):
         return lambda connection_id: talks[connection_id].ws.protocol_mutex.acquire() and None
 
 
+class TestTransportOfAnother(TestTransport):
+    """The same clients, through the gateway that does not hold them."""
+
+    @pytest.fixture
+    def transport(self, sockets: Sockets) -> Transport:
+        assert sockets.other is not None
+        return HubTransport(sockets.other)
+
+
 def test_a_head_that_does_not_come_is_not_waited_for(
     sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +160,6 @@ def test_threads_post_to_many_and_a_slice_at_a_time(sockets: Sockets) -> None:
     done: Future[Mapping[str, int]] = Future()
     ids = [f"nobody-{n}" for n in range(1_200)]
 
-    hub.loop.call_soon_threadsafe(hub.post_many, ids, b"{}", done.set_result)
+    hub.loop.call_soon_threadsafe(hub.send_many, ids, b"{}", done.set_result)
 
     assert len(done.result(BOUND_S)) == 1_200

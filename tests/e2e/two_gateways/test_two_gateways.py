@@ -34,10 +34,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         second.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a worker whose gateway does not hold the connection forgets it, as if it were gone",
-)
 def test_clients_hear_of_what_the_other_gateway_runs(pair: Pair) -> None:
     async def ask(stand: Stand) -> None:
         async with Client(stand.gateway.url) as client, asyncio.timeout(_HEARD_S):

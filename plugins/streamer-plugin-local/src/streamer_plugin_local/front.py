@@ -160,7 +160,7 @@ class Front(asyncio.Protocol):
                 request=request,
                 response=response,
                 early=early,
-                id=door.clock.new_id(),
+                id=f"{door.hub.name}-{door.clock.new_id()}",
             ).ask()
 
 

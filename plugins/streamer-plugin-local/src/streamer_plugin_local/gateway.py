@@ -21,6 +21,7 @@ from streamer_plugin_local.identity import check_identity
 from streamer_plugin_local.jobs import Jobs
 from streamer_plugin_local.link import Link, attach
 from streamer_plugin_local.origin import Guard
+from streamer_plugin_local.relay import Relay
 from streamer_plugin_local.reload import Watcher
 from streamer_plugin_local.scheduler import Scheduler
 from streamer_plugin_local.secret import Secret
@@ -92,6 +93,7 @@ class Gateway:
         try:
             self._catch_signals()
             await self._supervisor.start()
+            await self._relay.start()
             server = await self._listen()
             self._begin()
             ready(self._ready(server))
@@ -116,9 +118,10 @@ class Gateway:
         self._guard = Guard(local)
         self._scheduler = Scheduler(local.sweep_interval / 1000)
         self._development = check_identity(self._app, local)
-        self._supervisor = Supervisor(
-            local, self._given, self._jobs, self._scheduler, Service(self._hub).serve
-        )
+        serve = Service(self._hub).serve
+        self._supervisor = Supervisor(local, self._given, self._jobs, self._scheduler, serve)
+        life = self._settings.core.connection_life
+        self._relay = self._hub.relay = Relay(self._hub.name, self._app.store, life, serve)
         attach(
             self._app,
             Link(wake=self._scheduler.due_threadsafe, health=self._supervisor.health),
@@ -216,6 +219,7 @@ class Gateway:
         self._jobs.give_up("The server is about to stop")
         self._scheduler.stop()
         self._hub.stop()
+        await self._relay.stop()
         await self._web.stop()
         self._app.close()
 

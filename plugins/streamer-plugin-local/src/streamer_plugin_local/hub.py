@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from streamer_core.ports import Delivery
 from streamer_plugin_local.client import LINGER_S, Client, text_frame
@@ -13,6 +15,9 @@ from streamer_plugin_local.jobs import Job, Jobs
 from streamer_plugin_local.records import DELIVERIES, Kind
 from streamer_plugin_local.settings import LocalSettings
 from streamer_plugin_local.wheel import Wheel
+
+if TYPE_CHECKING:
+    from streamer_plugin_local.relay import Relay
 
 _SLICE = 500
 """So many sends of a fan-out before other connections have their turn."""
@@ -29,9 +34,15 @@ class Hub:
     Args:
         settings: the plugin's section.
         jobs: where messages go.
+
+    Attributes:
+        name: this run's, with which the ids of its connections begin.
+        relay: the way to connections that other gateways hold, where there is one.
     """
 
     def __init__(self, settings: LocalSettings, jobs: Jobs) -> None:
+        self.name = secrets.token_hex(4)
+        self.relay: Relay | None = None
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.clients: dict[str, Client] = {}
@@ -117,7 +128,7 @@ class Hub:
     # -- messages out
 
     def post(self, connection_id: str, data: bytes) -> Delivery:
-        """Send one message."""
+        """Send one message to a connection that is here."""
         client = self.clients.get(connection_id)
         if client is None:
             return Delivery.GONE
@@ -125,11 +136,24 @@ class Hub:
             return Delivery.TOO_LARGE
         return self._fault() or client.send(text_frame(data))
 
-    def post_many(
+    def send(self, connection_id: str, data: bytes, done: Callable[[Delivery], None]) -> None:
+        """Send one message, wherever its connection is; `done` gets the verdict."""
+        verdict = self.post(connection_id, data)
+        if verdict is not Delivery.GONE or self.relay is None:
+            done(verdict)
+            return
+
+        def offered(undelivered: Mapping[str, int]) -> None:
+            done(DELIVERIES[undelivered.get(connection_id, 0)])
+
+        self.relay.offer(data, offered, {connection_id: DELIVERIES.index(verdict)})
+
+    def send_many(
         self, ids: Sequence[str], data: bytes, done: Callable[[Mapping[str, int]], None]
     ) -> None:
         """Send the same message to many; `done` gets those that did not take it."""
-        self._post_slice(ids, 0, text_frame(data), {}, done)
+        last = done if self.relay is None else partial(self.relay.offer, data, done)
+        self._post_slice(ids, 0, text_frame(data), {}, last)
 
     def _post_slice(
         self,
@@ -137,7 +161,7 @@ class Hub:
         at: int,
         frame: bytes,
         undelivered: dict[str, int],
-        done: Callable[[Mapping[str, int]], None],
+        done: Callable[[dict[str, int]], None],
     ) -> None:
         for connection_id in ids[at : at + _SLICE]:
             client = self.clients.get(connection_id)
@@ -159,12 +183,24 @@ class Hub:
             return None
         return Delivery.GONE if faults.answer == 410 else Delivery.BUSY
 
+    def is_open(self, connection_id: str, done: Callable[[bool], None]) -> None:
+        """Tell whether a connection can be sent to, wherever it is."""
+        if connection_id in self.clients or self.relay is None:
+            done(connection_id in self.clients)
+        else:
+            self.relay.is_open(connection_id, done)
+
     def close(self, connection_id: str, code: int, reason: str) -> bool:
-        """Close a connection; False where there is none."""
+        """Close a connection that is here; False where there is none."""
         client = self.clients.get(connection_id)
         if client is not None:
             client.close(code, reason)
         return client is not None
+
+    def hang_up(self, connection_id: str, code: int, reason: str) -> None:
+        """Close a connection, wherever it is."""
+        if not self.close(connection_id, code, reason) and self.relay is not None:
+            self.relay.close(connection_id, code, reason)
 
     def dismiss_all(self, reconnect_after_ms: int) -> None:
         """Say goodbye to all, and take no more messages; sockets stay open for answers."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamer_core.errors import TransportError
@@ -91,20 +92,33 @@ class HubTransport(Transport):
         self.max_message_bytes = hub.settings.max_message_bytes
 
     def send(self, connection_id: str, data: bytes) -> Delivery:
-        """Send one message."""
-        return self._on_loop(lambda: self._hub.post(connection_id, data))
+        """Send one message; raises TransportError where the event loop does not answer."""
+        if len(data) > self.max_message_bytes:
+            return Delivery.TOO_LARGE
+        verdict: Delivery = self._on_loop(partial(self._hub.send, connection_id, data))
+        return verdict
+
+    def send_many(self, connection_ids: Sequence[str], data: bytes) -> Mapping[str, Delivery]:
+        """Send the same message to many at once."""
+        if len(data) > self.max_message_bytes:
+            return dict.fromkeys(connection_ids, Delivery.TOO_LARGE)
+        undelivered: Mapping[str, int] = self._on_loop(
+            partial(self._hub.send_many, connection_ids, data)
+        )
+        return {one: DELIVERIES[undelivered.get(one, 0)] for one in connection_ids}
 
     def close_connection(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
         """Close a connection; one that is gone is no error."""
-        self._on_loop(lambda: self._hub.close(connection_id, code, reason))
+        self._hub.loop.call_soon_threadsafe(self._hub.hang_up, connection_id, code, reason)
 
     def is_open(self, connection_id: str) -> bool:
         """Tell whether the connection can still be sent to."""
-        return connection_id in self._hub.clients
+        found: bool = self._on_loop(partial(self._hub.is_open, connection_id))
+        return found
 
-    def _on_loop(self, action: Callable[[], T]) -> T:
+    def _on_loop(self, action: Callable[[Callable[[T], None]], None]) -> T:
         future: Future[T] = Future()
-        self._hub.loop.call_soon_threadsafe(lambda: future.set_result(action()))
+        self._hub.loop.call_soon_threadsafe(action, future.set_result)
         try:
             return future.result(_LOOP_S)
         except TimeoutError:
