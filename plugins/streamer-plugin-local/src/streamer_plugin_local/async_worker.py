@@ -41,6 +41,7 @@ class AsyncWorker(BaseWorker):
         self._inbox: deque[Request] = deque()
         self._ran: deque[Ran] = deque()
         self._usual_s = _BATCH_S
+        self._usual_of: dict[str, float] = {}
         self._claimed_at = 0.0
         self._sweeping = threading.Lock()
         self.crew = Crew(
@@ -90,13 +91,20 @@ class AsyncWorker(BaseWorker):
         except IndexError:
             return  # given back meanwhile
         self.crew.begin()
+        if self._usual_of.get(request.action, _SLOW_S) >= _SLOW_S:
+            self.crew.pass_on()  # rather than when the monitor notices
         began = time.monotonic()
         ran = self.app.execute(request)
-        self._usual_s += (time.monotonic() - began - self._usual_s) / _REMEMBERED
+        self._learn(request.action, time.monotonic() - began)
         if self.crew.end():
             self._ran.append(ran)
         else:
             self.app.settle([ran])  # whoever has the baton now may be waiting
+
+    def _learn(self, action: str, took_s: float) -> None:
+        self._usual_s += (took_s - self._usual_s) / _REMEMBERED
+        usual = self._usual_of.get(action, took_s)
+        self._usual_of[action] = usual + (took_s - usual) / _REMEMBERED
 
     def _settling_is_due(self) -> bool:
         late = time.monotonic() - self._claimed_at >= _BATCH_S
