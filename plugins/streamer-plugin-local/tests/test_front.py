@@ -103,6 +103,10 @@ def test_pages_of_this_machine_may_connect(gateway: RunningGateway, origin: str)
         (upgrade("Host: localhost").replace(b"dGhl", b"x"), 400),
         (upgrade("Host: localhost").replace(b"Connection: Upgrade", b"Connection: close"), 426),
         (upgrade("Host: localhost", "no colon"), 400),
+        (upgrade("Host: localhost", "Host: evil.com"), 400),
+        (upgrade("Host: localhost", path="//["), 400),
+        (upgrade("Host: localhost", path="/?" + "&".join(f"n{i}=1" for i in range(150))), 400),
+        (upgrade("Host: localhost", "Origin: http://["), 403),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
     ],
 )
@@ -110,6 +114,16 @@ def test_a_bad_request_is_answered(gateway: RunningGateway, data: bytes, status:
     answer = raw(gateway, data)
 
     assert answer.startswith((f"HTTP/1.1 {status}".encode(), f"HTTP/1.0 {status}".encode()))
+
+
+def test_a_header_that_comes_twice_costs_no_worker(gateway: RunningGateway) -> None:
+    twice = ("User-Agent: a", "User-Agent: b", "Authorization: Bearer a", "Authorization: Bearer b")
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as sock:
+        sock.sendall(upgrade("Host: localhost", *twice))
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 101")
+
+    assert "Traceback" not in gateway.log()
+    assert b"3 of 3 are ready" in raw(gateway, get("/health", "localhost"))
 
 
 def test_health_tells_of_store_and_workers_without_a_secret(gateway: RunningGateway) -> None:

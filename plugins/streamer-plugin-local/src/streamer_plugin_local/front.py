@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from websockets.http11 import Request, Response
@@ -57,8 +58,12 @@ class Door:
         self.paths = {"/", f"/{hub.settings.stage}", f"/{hub.settings.stage}/"}
 
     def refusal_of(self, request: Request) -> bytes | None:
-        """Say why a handshake is refused before anybody is asked, or None."""
-        host = request.headers.get("Host")
+        """Say why a handshake is refused before anybody is asked, or None.
+
+        Raises:
+            ValueError: its address cannot be read, or it names two hosts.
+        """
+        host = handshake.host_of(request)
         problem = self.guard.host_problem(host) or self.guard.origin_problem(
             request.headers.get("Origin"), host
         )
@@ -148,20 +153,26 @@ class Front(asyncio.Protocol):
         response = ws.accept(request)
         if response.status_code != 101:
             self._refuse(response.serialize())
-        elif refused := door.refusal_of(request):
+            return
+        peer = transport.get_extra_info("peername")
+        try:
+            asked = handshake.describe(
+                request,
+                connection_id=f"{door.hub.name}-{door.clock.new_id()}",
+                address=peer[0] if peer else None,
+                allow_query_token=door.allow_query_token,
+            )
+            refused = door.refusal_of(request)
+        except ValueError:
+            refused = handshake.refusal(400, "INVALID_MESSAGE", "Not a good request")
+        if refused:
             self._refuse(refused)
-        else:
-            # Nothing is read before the core has answered, so nothing can be answered too early.
-            transport.pause_reading()
-            _Asking(
-                door=door,
-                transport=transport,
-                ws=ws,
-                request=request,
-                response=response,
-                early=early,
-                id=f"{door.hub.name}-{door.clock.new_id()}",
-            ).ask()
+            return
+        # Nothing is read before the core has answered, so nothing can be answered too early.
+        transport.pause_reading()
+        _Asking(
+            door=door, transport=transport, ws=ws, asked=asked, response=response, early=early
+        ).ask()
 
 
 @dataclass(kw_only=True)
@@ -171,20 +182,13 @@ class _Asking:
     door: Door
     transport: asyncio.Transport
     ws: handshake.Acceptor
-    request: Request
+    asked: dict[str, Any]
     response: Response
     early: bytes
-    id: str
 
     def ask(self) -> None:
-        peer = self.transport.get_extra_info("peername")
-        asked = handshake.describe(
-            self.request,
-            connection_id=self.id,
-            address=peer[0] if peer else None,
-            allow_query_token=self.door.allow_query_token,
-        )
-        self.door.jobs.put(Job(Kind.CONNECT, (json.dumps(asked).encode(),), self._answered))
+        body = json.dumps(self.asked).encode()
+        self.door.jobs.put(Job(Kind.CONNECT, (body,), self._answered))
 
     def _answered(self, kind: int, body: bytes) -> None:
         if kind == Kind.ACCEPTED:
@@ -210,10 +214,10 @@ class _Asking:
     def _accept(self, connection: bytes) -> None:
         hub = self.door.hub
         if self.transport.is_closing():
-            hub.gone(self.id)
+            hub.gone(self.asked["connection_id"])
             return
         self.ws.send_response(self.response)
-        agent = self.request.headers.get("User-Agent", "")[:256]
+        agent = self.asked["headers"].get("user-agent", "")[:256]
         client = Client(hub, self.transport, self.ws, connection, agent)
         self.transport.writelines(self.ws.data_to_send())
         self.transport.set_protocol(client)

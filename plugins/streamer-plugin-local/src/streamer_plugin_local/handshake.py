@@ -36,10 +36,26 @@ def acceptor(max_frame_bytes: int, logger: Any) -> Acceptor:
     return Acceptor(max_size=(None, max_frame_bytes), logger=logger, state=State.CONNECTING)
 
 
+def host_of(request: Request) -> str | None:
+    """Give the `Host` header.
+
+    Raises:
+        ValueError: there are two (RFC 9112, 3.2: answered with 400).
+    """
+    hosts = request.headers.get_all("Host")
+    if len(hosts) > 1:
+        raise ValueError("two hosts")
+    return hosts[0] if hosts else None
+
+
 def describe(
     request: Request, *, connection_id: str, address: str | None, allow_query_token: bool
 ) -> dict[str, Any]:
-    """Give the fields of the core's `Handshake`; they go to a worker as JSON."""
+    """Give the fields of the core's `Handshake`; they go to a worker as JSON.
+
+    Raises:
+        ValueError: the address cannot be read, or its query has more than a hundred fields.
+    """
     headers: dict[str, str] = {}
     for name, value in request.headers.raw_items():
         lowered = name.lower()

@@ -47,14 +47,14 @@ class Guard:
         """
         if origin is None or origin.lower() in self._origins:
             return None
-        name, own = (urlsplit(origin).hostname or "").lower(), _name_of(host or "")
+        name, own = _name_of(origin.partition("://")[2]), _name_of(host or "")
         if name and (name == own or (is_loopback(name) and is_loopback(own))):
             return None
         return _origin_sentence(origin)
 
     def console_origin_problem(self, origin: str | None, host: str | None) -> str | None:
         """The same for what changes something in the console: only its own pages may."""
-        if origin is None or urlsplit(origin).netloc.lower() == (host or "").lower():
+        if origin is None or origin.partition("://")[2].lower() == (host or "").lower():
             return None
         return _origin_sentence(origin)
 
