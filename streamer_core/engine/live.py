@@ -112,14 +112,22 @@ class LiveExecution(Execution):
         elif self.overdue(now):
             self._answer_for_it(HandlerTimeout(f"{self.handler.action} outlived its timeout"))
         elif self._unsent is not None and now >= self._progress_due:
-            with self._lock:
-                snapshot, self._unsent = self._unsent, None
-            if snapshot is not None:
-                message = encode.progress(
-                    self.rt.clock.now(), self._message.id, self._ref, snapshot
-                )
-                deliver.send(self.rt, message, [self._connection_id])
+            self._send_newest()
             self._progress_due = now + self.rt.settings.progress_interval / 1000
+
+    def _send_newest(self) -> None:
+        for message in self._unsent_progress():
+            deliver.send(self.rt, message, [self._connection_id])
+
+    def _unsent_progress(self) -> list[Outgoing]:
+        """Take the newest snapshot, where it was not sent yet."""
+        if self._unsent is None:
+            return []
+        with self._lock:
+            snapshot, self._unsent = self._unsent, None
+        if snapshot is None:
+            return []
+        return [encode.progress(self.rt.clock.now(), self._message.id, self._ref, snapshot)]
 
     def release(self) -> None:
         """Answer for the handler: its worker goes."""
@@ -130,6 +138,7 @@ class LiveExecution(Execution):
             if not self.take():
                 return
             self._last_word = self._error(self.failed(error).failure)
+        self._send_newest()
         self._send_last_word()
 
     def _send_last_word(self) -> None:
@@ -147,12 +156,13 @@ class LiveExecution(Execution):
     # -- the answer
 
     def answer_to(self, outcome: Outcome) -> tuple[bytes, ...]:
-        """Give the frames that end the request."""
+        """Give the frames that end the request: the newest progress is never left out."""
+        newest = tuple(message.data for message in self._unsent_progress())
         match outcome:
             case Done(value=value):
-                return self._response(value)
+                return (*newest, *self._response(value))
             case Failed(failure=failure):
-                return (self._error(failure).data,)
+                return (*newest, self._error(failure).data)
             case _:
                 raise AssertionError(f"a sync request cannot end as {outcome}")
 

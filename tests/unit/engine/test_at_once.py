@@ -53,6 +53,36 @@ def test_an_async_def() -> None:
     assert asked(Rig(function), payload={"x": 1})[1][0]["data"] == {"x": 1}
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_newest_progress_comes_before_the_answer(fails: bool) -> None:
+    @handler("a")
+    def function(ctx: Context) -> str:
+        ctx.progress(10)
+        ctx.progress(80, "nearly")  # no beat of the pulse comes between here and the end
+        if fails:
+            raise Reject("a.no", "No")
+        return "done"
+
+    _, (newest, end) = asked(Rig(function))
+
+    assert (newest["type"], newest["percentage"], newest["n"]) == ("progress", 80, 2)
+    assert end["type"] == ("error" if fails else "response")
+
+
+def test_the_newest_progress_comes_before_an_answer_to_a_timeout() -> None:
+    @handler("a", timeout="1s")
+    def function(ctx: Context) -> None:
+        ctx.progress(10)
+        ctx.progress(80)
+        rig.beat(1000)
+
+    rig = Rig(function)
+    client = rig.client()
+    assert client.send("a") == []
+
+    assert [message.get("percentage") for message in client.inbox] == [80, None]
+
+
 def test_progress_and_chunks_are_sent_live() -> None:
     @handler("a")
     def function(ctx: Context) -> str:
