@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
-from streamer_core import defaults, plugins
+from streamer_core import defaults, implementations, plugins
 from streamer_core import freeze as frozen_file
 from streamer_core.defaults import Defaults
 from streamer_core.engine import connect, dispatch, receive, requests, sweep, work
@@ -22,8 +22,9 @@ from streamer_core.engine.submit import Storing
 from streamer_core.engine.sweep import Swept
 from streamer_core.engine.work import Ran
 from streamer_core.errors import ConfigurationError, StoreError
-from streamer_core.handlers import declared
+from streamer_core.handlers import MARK, declared
 from streamer_core.hooks import collect, observe
+from streamer_core.log import get_logger
 from streamer_core.model.call import Health
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.handler import HandlerSpec, TopicSpec
@@ -77,7 +78,7 @@ class Streamer:
             raise
         core = Defaults(settings.core, self.transport, self.clock)
         plugins.register(self.hooks, defaults.NAME, core, "streamer-core")
-        plugins.check_pending(self.hooks)
+        implementations.check_pending(self.hooks)
         self.runtime = Runtime(
             settings=settings.core,
             store=self.store,
@@ -256,9 +257,18 @@ class Streamer:
         if self.settings.core.handlers and root not in sys.path:
             sys.path.insert(0, root)
         sources = [_imported(module) for module in self._handler_modules()]
-        for _, brought in collect(self.hooks, "streamer_register_handlers"):
-            sources.extend(brought)
+        for plugin, brought in self._provided("streamer_register_handlers"):
+            sources.extend(_checked_sources(plugin, brought))
         return [spec for source in sources for spec in declared(source)]
+
+    def _provided(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Ask those that provide; one that fails stops the start, and is named."""
+
+        def stop(plugin: str, error: Exception) -> None:
+            said = str(error) if isinstance(error, ConfigurationError) else plugins.cause(error)
+            raise ConfigurationError(f"plugin {plugin!r}: {hook}: {said}") from error
+
+        return collect(self.hooks, hook, on_error=stop, **arguments)
 
     def _check_authenticator(self) -> None:
         if not self.hooks.hook.streamer_authenticate.get_hookimpls():
@@ -269,14 +279,14 @@ class Streamer:
 
     def _opened_store(self) -> Store:
         name = self.settings.core.store
-        answers = collect(self.hooks, "streamer_open_store", name=name, clock=self.clock)
-        store: Store = _only(answers, "store", name)
+        answers = self._provided("streamer_open_store", name=name, clock=self.clock)
+        store: Store = _only(answers, "store", name, Store)
         return store
 
     def _opened_transport(self) -> Transport:
         name = self.settings.core.transport
-        answers = collect(self.hooks, "streamer_open_transport", name=name)
-        transport: Transport = _only(answers, "transport", name)
+        answers = self._provided("streamer_open_transport", name=name)
+        transport: Transport = _only(answers, "transport", name, Transport)
         return transport
 
     def _store_health(self) -> Health:
@@ -290,11 +300,12 @@ class Streamer:
         return Health(name="store", ok=not detail, detail=detail, latency_ms=latency_ms)
 
 
-def _ill(plugin: str) -> Health:
+def _ill(plugin: str, error: Exception) -> Health:
+    get_logger().error("plugin failed", plugin=plugin, hook="streamer_health", exc_info=error)
     return Health(name=plugin, ok=False, detail="The check failed; the log says why")
 
 
-def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str) -> Any:
+def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str, port: type) -> Any:
     if not answers:
         raise ConfigurationError(
             f"[streamer] {kind} = {name!r}: no loaded plugin opens it; "
@@ -303,7 +314,24 @@ def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str) -> Any:
     if len(answers) > 1:
         both = " and ".join(repr(plugin) for plugin, _ in answers)
         raise ConfigurationError(f"plugins {both} both open the {kind} {name!r}; uninstall one")
-    return answers[0][1]
+    plugin, answer = answers[0]
+    if not isinstance(answer, port):
+        raise ConfigurationError(
+            f"plugin {plugin!r} opens the {kind} {name!r} as {type(answer).__name__}; "
+            f"it must be a streamer_core.ports.{port.__name__}"
+        )
+    return answer
+
+
+def _checked_sources(plugin: str, brought: Any) -> list[Any]:
+    sources = list(brought) if isinstance(brought, Iterable) else [brought]
+    for source in sources:
+        if not isinstance(source, ModuleType) and not hasattr(source, MARK):
+            raise ConfigurationError(
+                f"plugin {plugin!r}: streamer_register_handlers gives {source!r:.80}; "
+                f"give modules, or functions that carry @handler or @topic"
+            )
+    return sources
 
 
 def _imported(module: str) -> Any:
@@ -311,7 +339,7 @@ def _imported(module: str) -> Any:
         return import_module(module)
     except ConfigurationError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(
-            f"handlers module {module!r} cannot be imported: {type(error).__name__}: {error}"
+            f"handlers module {module!r} cannot be imported: {plugins.cause(error)}"
         ) from error

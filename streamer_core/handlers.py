@@ -57,15 +57,17 @@ def handler(
         ConfigurationError: what is wrong, where, and what to write instead.
     """
 
+    _check_name(action, "handler")
+
     def declare(function: F) -> F:
-        where = f"{function.__module__}.{function.__qualname__}"
+        where = _checked_function(function, "handler")
         if not _ACTION.fullmatch(action) or action.startswith(RESERVED):
             raise ConfigurationError(
                 f"{where}: {action!r} is no action; write 1 to 128 of A-Z a-z 0-9 _ . : -, "
                 f"not beginning with {RESERVED!r}"
             )
         bindings, payload_type = _bindings(function, where)
-        options = dict(retry or {})
+        options = _retry(retry, where)
         spec = HandlerSpec(
             action=action,
             call=function,
@@ -78,7 +80,7 @@ def handler(
             retry_on=_types(options.get("on", (Exception,)), where),
             never_retry=(Reject, *_types(options.get("never", ()), where)),
             concurrency=_concurrency(concurrency, where),
-            scopes=frozenset([scopes] if isinstance(scopes, str) else scopes),
+            scopes=_scopes(scopes, where),
             idempotent=idempotent,
             description=(inspect.getdoc(function) or "").partition("\n")[0],
             module=function.__module__,
@@ -96,8 +98,10 @@ def topic(pattern: str) -> Callable[[F], F]:
     keeps out. Where it raises, the client is kept out and the error is logged.
     """
 
+    _check_name(pattern, "topic")
+
     def declare(function: F) -> F:
-        where = f"{function.__module__}.{function.__qualname__}"
+        where = _checked_function(function, "topic")
         names = re.findall(r"\{(\w*)\}", pattern)
         parameters = list(inspect.signature(function).parameters)
         if inspect.iscoroutinefunction(function):
@@ -125,6 +129,33 @@ def declared(source: Any) -> list[HandlerSpec | TopicSpec]:
         return [spec]
     found = [getattr(value, MARK, None) for value in vars(source).values() if callable(value)]
     return [spec for spec in found if isinstance(spec, HandlerSpec | TopicSpec)]
+
+
+def _check_name(name: Any, mark: str) -> None:
+    if not isinstance(name, str):
+        where = f"{_place(name)}: " if callable(name) else ""
+        raise ConfigurationError(f'{where}write @{mark}("…"), with its name in brackets')
+
+
+def _place(function: Any) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _checked_function(function: Any, mark: str) -> str:
+    """Give a function's place for sentences, once it is known to be one that can be called."""
+    where = _place(function)
+    if not inspect.isroutine(function):
+        raise ConfigurationError(f"{where}: @{mark} stands above a function: write `def`")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"{where}: it yields, and nobody would take the pieces: give each with "
+            f"`ctx.emit(…)`, and return the result"
+        )
+    if hasattr(function, MARK):
+        raise ConfigurationError(
+            f"{where}: @handler or @topic stands above it already; write a function for each"
+        )
+    return where
 
 
 def _bindings(function: Callable[..., Any], where: str) -> tuple[dict[str, str], Any]:
@@ -185,6 +216,19 @@ def _mode(mode: str | Mode, where: str) -> Mode:
         raise ConfigurationError(f"{where}: mode {mode!r}: write auto, sync or async") from None
 
 
+def _retry(retry: Any, where: str) -> dict[str, Any]:
+    if not isinstance(retry, Mapping | None):
+        raise ConfigurationError(f'{where}: retry is a dict: write retry={{"max_attempts": 5}}')
+    return dict(retry or {})
+
+
+def _scopes(scopes: Any, where: str) -> frozenset[str]:
+    found = [scopes] if isinstance(scopes, str) else scopes
+    if not isinstance(found, Iterable) or not all(isinstance(one, str) for one in found):
+        raise ConfigurationError(f'{where}: scopes are texts: write scopes=["reports"]')
+    return frozenset(found)
+
+
 def _policy(
     where: str, options: Mapping[str, Any], timeout: Duration | None, estimated: Duration
 ) -> Policy:
@@ -193,7 +237,7 @@ def _policy(
             f"{where}: retry has no {min(unknown)!r}; known: {', '.join(sorted(_RETRY_KEYS))}"
         )
     attempts = options.get("max_attempts", _DEFAULT.max_attempts)
-    if not isinstance(attempts, int) or attempts < 1:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise ConfigurationError(f"{where}: retry max_attempts must be a number from 1")
 
     def ms(name: str, default: int) -> int:
@@ -219,8 +263,13 @@ def _types(value: Any, where: str) -> tuple[type[BaseException], ...]:
     return tuple(types)
 
 
-def _concurrency(value: int | Concurrency | None, where: str) -> Concurrency | None:
-    concurrency = Concurrency(at_most=value) if isinstance(value, int) else value
-    if concurrency is not None and concurrency.at_most < 1:
-        raise ConfigurationError(f"{where}: concurrency must be 1 or more")
+def _concurrency(value: Any, where: str) -> Concurrency | None:
+    if value is None:
+        return None
+    concurrency = value if isinstance(value, Concurrency) else Concurrency(at_most=value)
+    at_most = concurrency.at_most
+    if not isinstance(at_most, int) or isinstance(at_most, bool) or at_most < 1:
+        raise ConfigurationError(
+            f"{where}: concurrency must be 1 or more, or Concurrency(at_most=…, key=…)"
+        )
     return concurrency

@@ -102,23 +102,22 @@ def observe(manager: Manager, hook: str, **arguments: Any) -> None:
 def collect(
     manager: Manager,
     hook: str,
-    on_error: Callable[[str], Any] | None = None,
+    on_error: Callable[[str, Exception], Any] | None = None,
     **arguments: Any,
 ) -> list[tuple[str, Any]]:
     """Ask every plugin and give `(plugin, answer)` of those that answered.
 
-    Given `on_error`, a plugin that fails is logged, and counts as having answered `on_error(name)`.
+    Given `on_error`, a plugin that fails counts as having answered `on_error(name, error)`.
     """
     answers = []
     for implementation in manager.implementations(hook):
         name = implementation.plugin_name
         try:
             answer = implementation.function(*(arguments[one] for one in implementation.argnames))
-        except Exception:
+        except Exception as error:
             if on_error is None:
                 raise
-            get_logger().exception("plugin failed", plugin=name, hook=hook)
-            answer = on_error(name)
+            answer = on_error(name, error)
         if answer is not None:
             answers.append((name, answer))
     return answers

@@ -9,22 +9,26 @@ A plugin is a class found by the entry point group `streamer.plugins`. It is mad
 """
 
 import graphlib
-import inspect
+import importlib
+import traceback
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import pluggy
+from pydantic import BaseModel
 
+from streamer_core import implementations
 from streamer_core.errors import ConfigurationError
-from streamer_core.hooks import Manager, may_wrap
-from streamer_core.markers import PROJECT
+from streamer_core.hooks import Manager
 from streamer_core.model.manifest import Manifest
 from streamer_core.settings import Settings, validate_section
 
 GROUP = "streamer.plugins"
 _NO_MANIFEST = Manifest()
+_IMPORTLIB = str(Path(importlib.__file__).parent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +64,27 @@ class Found:
         """
         try:
             cls = EntryPoint(self.name, self.value, GROUP).load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigurationError(
-                f"{self.source} cannot be imported: {type(error).__name__}: {error}; "
+                f"{self.source} cannot be imported: {cause(error)}; "
                 f"mend or uninstall it, or leave it out of [streamer] plugins"
             ) from error
         if not isinstance(cls, type):
             raise ConfigurationError(f"{self.source}: {self.value} is not a class")
         return cls
+
+
+def cause(error: BaseException) -> str:
+    """Say what went wrong while a module was imported, and in which line of it."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        return said  # names its own file and line
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [one for one in frames if not one.filename.startswith(("<frozen", _IMPORTLIB))]
+    # The first frame is the one that asked for the import.
+    return (
+        f"{said} ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines[1:] else said
+    )
 
 
 def discover(wanted: Collection[str] | None) -> list[Found]:
@@ -153,7 +170,7 @@ def manager_of(
     made = [(name, _make(sources[name], classes[name], settings, app)) for name in order]
     for name, plugin in reversed(made):
         register(manager, name, plugin, sources[name].source)
-    check_pending(manager)
+    implementations.check_pending(manager)
     return manager, order
 
 
@@ -173,6 +190,11 @@ def _manifest(name: str, cls: type[Any]) -> Manifest:
         raise ConfigurationError(
             f"plugin {name!r}: {cls.__qualname__}.manifest must be a streamer_core.plugin.Manifest"
         )
+    for field, names in asdict(manifest).items():
+        if isinstance(names, str) or not all(isinstance(one, str) for one in names):
+            raise ConfigurationError(
+                f"plugin {name!r}: {field} of its manifest names plugins: write {field}=('x',)"
+            )
     return manifest
 
 
@@ -181,6 +203,8 @@ def _make(found: Found, cls: type[Any], settings: Settings, app: object) -> obje
     model = getattr(cls, "Settings", None)
     if model is None and section:
         raise ConfigurationError(f"[plugins.{found.name}]: {found.source} takes no settings")
+    if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise ConfigurationError(f"{found.source}: Settings must be a pydantic model")
     where = f"{settings.source or 'settings'}: [plugins.{found.name}]"
     checked = validate_section(model, section, where) if model else None
     try:
@@ -195,45 +219,11 @@ def _make(found: Found, cls: type[Any], settings: Settings, app: object) -> obje
 
 def register(manager: pluggy.PluginManager, name: str, plugin: object, source: str) -> None:
     """Add a plugin, its hook implementations checked."""
-    for attribute in dir(type(plugin)):
-        method = inspect.getattr_static(plugin, attribute, None)
-        if getattr(method, f"{PROJECT}_impl", None) is not None:
-            _check_implementation(source, attribute, method)
+    implementations.check(plugin, source)
     try:
         manager.register(plugin, name)
     except (pluggy.PluginValidationError, ValueError) as error:
         raise ConfigurationError(f"{source}: {error}") from error
-
-
-def _check_implementation(source: str, name: str, method: Any) -> None:
-    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-        raise ConfigurationError(
-            f"{source}: {name} is `async def`; hooks are plain functions: write `def {name}`, "
-            f"and run what is asynchronous on an event loop of your own"
-        )
-    options = getattr(method, f"{PROJECT}_impl")
-    if (options.get("wrapper") or options.get("hookwrapper")) and not may_wrap(name):
-        raise ConfigurationError(
-            f"{source}: {name} cannot be surrounded: its plugins are called one by one; "
-            f"take `wrapper=True` out"
-        )
-    for parameter in inspect.signature(method).parameters.values():
-        if parameter.default is not parameter.empty:
-            raise ConfigurationError(
-                f"{source}: {name} gives {parameter.name!r} a default, which pluggy would pass "
-                f"instead of the argument: write `{parameter.name}` without it"
-            )
-
-
-def check_pending(manager: pluggy.PluginManager) -> None:
-    """Refuse implementations of hooks that do not exist."""
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        name = manager.get_name(error.plugin)
-        raise ConfigurationError(
-            f"plugin {name!r}: {error}; no hook has that name: docs/hooks.md lists them"
-        ) from None
 
 
 def start_all(manager: pluggy.PluginManager, app: object) -> None:

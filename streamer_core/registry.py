@@ -55,9 +55,11 @@ class Registered:
         try:
             _ = self.schema
         except Exception as error:
-            where = f"{self.spec.module}.{self.spec.call.__qualname__}"
+            # pydantic says more, over many lines, of how its own hooks are written.
+            first = str(error).partition("\n")[0]
             raise ConfigurationError(
-                f"{where}: its payload cannot be validated: {type(error).__name__}: {error}"
+                f"{_place(self.spec)}: its payload cannot be validated: "
+                f"{type(error).__name__}: {first}"
             ) from error
 
     @cached_property
@@ -95,7 +97,7 @@ class Registry:
             return
         if known is not None:
             raise ConfigurationError(
-                f"{name} is declared twice: in {known.module} and in {spec.module}; rename one"
+                f"{name} is declared twice: by {_place(known)} and by {_place(spec)}; rename one"
             )
         if isinstance(spec, HandlerSpec):
             self._handlers[spec.action] = Registered(spec)
@@ -123,6 +125,11 @@ class Registry:
     def scopes(self) -> frozenset[str]:
         """All scopes that any handler asks for."""
         return frozenset().union(*(registered.spec.scopes for registered in self))
+
+
+def _place(spec: HandlerSpec | TopicSpec) -> str:
+    function = spec.call if isinstance(spec, HandlerSpec) else spec.rule
+    return f"{spec.module}.{function.__qualname__}"
 
 
 def _path(parts: Iterable[int | str]) -> str:

@@ -22,6 +22,7 @@ FLOORS = [
         "streamer_core.typeddicts",
         "streamer_core.plugin",
     ],
+    ["streamer_core.implementations"],
     ["streamer_core.defaults", "streamer_core.plugins"],
     ["streamer_core.freeze", "streamer_core.context"],
     ["streamer_core.handlers"],

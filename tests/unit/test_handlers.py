@@ -1,6 +1,6 @@
 """What a function says of itself by its signature and its decorator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -180,6 +180,42 @@ def test_signatures_that_cannot_be_bound(function: Callable[..., None], says: st
     assert function.__name__ in str(caught.value)
 
 
+def _pieces() -> Iterator[int]:
+    yield 1
+
+
+async def _async_pieces() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [_pieces, _async_pieces])
+def test_what_yields_is_no_handler(function: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"give each with `ctx\.emit\(…\)`"):
+        handler("a")(function)
+
+
+@pytest.mark.parametrize("mark", [handler, topic])
+def test_a_decorator_without_its_name_is_refused(mark: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"test_handlers\._number: write @"):
+        mark(_number)
+    with pytest.raises(ConfigurationError, match="write @"):
+        mark(None)
+
+
+@pytest.mark.parametrize("mark", [handler, topic])
+def test_a_class_is_no_function(mark: Any) -> None:
+    with pytest.raises(ConfigurationError, match="stands above a function"):
+        mark("a")(Model)
+
+
+def test_a_function_is_declared_once() -> None:
+    @handler("a")
+    def function() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="stands above it already"):
+        handler("b")(function)
+
+
 @pytest.mark.parametrize("action", ["", "a b", "streamer.x", "x" * 129, "ä", "a\n"])
 def test_actions_that_cannot_be(action: str) -> None:
     with pytest.raises(ConfigurationError, match="is no action"):
@@ -199,7 +235,14 @@ def test_actions_that_cannot_be(action: str) -> None:
         ({"retry": {"backoff": "x"}}, "retry backoff"),
         ({"retry": {"on": "OSError"}}, "exception types"),
         ({"retry": {"never": [int]}}, "exception types"),
+        ({"retry": {"max_attempts": True}}, "max_attempts"),
+        ({"retry": 3}, 'write retry={"max_attempts": 5}'),
+        ({"retry": "3"}, 'write retry={"max_attempts": 5}'),
+        ({"scopes": 3}, "scopes are texts"),
+        ({"scopes": [3]}, "scopes are texts"),
         ({"concurrency": 0}, "concurrency must be 1 or more"),
+        ({"concurrency": "4"}, "concurrency must be 1 or more"),
+        ({"concurrency": True}, "concurrency must be 1 or more"),
         ({"concurrency": Concurrency(at_most=-1)}, "concurrency"),
     ],
 )

@@ -189,6 +189,11 @@ def test_a_constructor_may_say_what_is_wrong(install: Install) -> None:
     assert refusal("ant") == "streamer-plugin-ant 1.0 (plugin 'ant'): needs a key file"
 
 
+def test_a_module_that_exits_is_an_import_error(install: Install) -> None:
+    install("ant", "raise SystemExit(3)\n")
+    assert "cannot be imported: SystemExit: 3 (streamer_plugin_ant.py, line " in refusal("ant")
+
+
 # -- order
 
 
@@ -244,6 +249,13 @@ def test_a_manifest_of_another_type_is_refused(install: Install) -> None:
     assert "Plugin.manifest must be a" in refusal("ant")
 
 
+def test_one_name_is_not_a_list_of_names(install: Install) -> None:
+    install("ant", "Plugin.manifest = Manifest(requires='bee')\n")
+    assert refusal("ant") == (
+        "plugin 'ant': requires of its manifest names plugins: write requires=('x',)"
+    )
+
+
 # -- hook implementations
 
 
@@ -252,7 +264,11 @@ def test_a_manifest_of_another_type_is_refused(install: Install) -> None:
     [
         (
             "    @hookimpl\n    def streamer_on_conect(self, connection): ...\n",
-            "no hook has that name",
+            "unknown hook 'streamer_on_conect'; did you mean 'streamer_on_connect'?",
+        ),
+        (
+            "    def streamer_on_connect(self, connection): ...\n",
+            "streamer_on_connect would never be called: write `@hookimpl` above it",
         ),
         (
             "    @hookimpl\n    async def streamer_on_connect(self, connection): ...\n",
@@ -268,19 +284,46 @@ def test_a_manifest_of_another_type_is_refused(install: Install) -> None:
         ),
         (
             "    @hookimpl\n    def streamer_on_connect(self, conection): ...\n",
-            "conection",
+            "wants 'conection', which the hook does not give; it gives connection",
+        ),
+        (
+            "    @hookimpl\n    def streamer_on_connect(self, *arguments): ...\n",
+            "has *arguments, which pluggy leaves empty: name the arguments, of connection",
+        ),
+        (
+            "    @hookimpl\n    def streamer_on_connect(self, *, connection): ...\n",
+            "'connection' is keyword-only; take the `*` before it out",
+        ),
+        (
+            "    @hookimpl\n    def streamer_execute(self, call):\n        yield\n",
+            "has a `yield`; write `@hookimpl(wrapper=True)` above it",
+        ),
+        (
+            "    @hookimpl(wrapper=True)\n    def streamer_execute(self, call): ...\n",
+            "is a wrapper and has no `yield`",
         ),
     ],
-    ids=["misspelt", "async", "async generator", "default", "argument"],
+    ids=[
+        "misspelt",
+        "unmarked",
+        "async",
+        "async generator",
+        "default",
+        "argument",
+        "variable arguments",
+        "keyword-only",
+        "wrapper by mistake",
+        "wrapper without yield",
+    ],
 )
 def test_a_wrong_implementation_is_refused(code: str, sentence: str, install: Install) -> None:
     install("ant", code)
     assert sentence in refusal("ant")
 
 
-def test_the_misspelt_hook_is_named(install: Install) -> None:
-    install("ant", "    @hookimpl\n    def streamer_on_conect(self, connection): ...\n")
-    assert "streamer_on_conect" in refusal("ant")
+def test_a_hook_of_a_newer_core_may_be_marked_so(install: Install) -> None:
+    install("ant", "    @hookimpl(optionalhook=True)\n    def streamer_on_moon(self): ...\n")
+    assert started("ant").plugins == ["ant"]
 
 
 # -- settings
@@ -345,6 +388,11 @@ def test_the_environment_sets_a_plugins_setting(install: Install, tmp_path: Path
     assert plugin.settings.leeway_s == 9
 
 
+def test_settings_of_another_type_are_refused(install: Install) -> None:
+    install("ant", "Plugin.Settings = dict\n")
+    assert refusal("ant").endswith("Settings must be a pydantic model")
+
+
 # -- providers
 
 STORE = """
@@ -379,6 +427,29 @@ def test_two_providers_of_one_name_are_refused(install: Install) -> None:
     assert str(refused.value) == (
         "plugins 'ant' and 'bee' both open the store 'scratch'; uninstall one"
     )
+
+
+@pytest.mark.parametrize(
+    ("opens", "says"),
+    [
+        ("raise OSError('disk on fire')", "OSError: disk on fire (streamer_plugin_ant.py, line "),
+        ("raise ConfigurationError('needs a path')", "streamer_open_store: needs a path"),
+        ("return 'scratch'", "opens the store 'scratch' as str; it must be a streamer_core.ports"),
+    ],
+)
+def test_a_provider_that_fails_is_named(opens: str, says: str, install: Install) -> None:
+    install("ant", f"    @hookimpl\n    def streamer_open_store(self, name): {opens}\n")
+    settings = Settings.of({"plugins": ["ant"], "store": "scratch"})
+    with pytest.raises(ConfigurationError) as refused:
+        Streamer(settings, transport=MemoryTransport())
+    assert str(refused.value).startswith("plugin 'ant'")
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("brings", ["3", "'my.handlers'", "[3]", "[print]"])
+def test_what_declares_no_handler_is_refused(brings: str, install: Install) -> None:
+    install("ant", f"    @hookimpl\n    def streamer_register_handlers(self): return {brings}\n")
+    assert refusal("ant").startswith("plugin 'ant': streamer_register_handlers gives ")
 
 
 def test_a_start_without_an_authenticator_is_refused(install: Install) -> None:

@@ -114,11 +114,13 @@ def test_a_misspelt_hook_names_the_plugin() -> None:
         @hookimpl
         def streamer_helth(self) -> None: ...
 
-    from streamer_core.plugins import check_pending
+    from streamer_core.implementations import check_pending
 
     rig = Rig()
     register(rig.app.hooks, "misspelt", Misspelt(), "streamer-plugin-misspelt")
-    with pytest.raises(ConfigurationError, match="plugin 'misspelt'"):
+    with pytest.raises(
+        ConfigurationError, match=r"plugin 'misspelt'.*did you mean 'streamer_health'"
+    ):
         check_pending(rig.app.hooks)
 
 
