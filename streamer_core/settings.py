@@ -9,9 +9,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from streamer_core.errors import ConfigurationError
 from streamer_core.model.duration import to_ms
@@ -48,6 +55,12 @@ class CoreSettings(BaseModel):
     chunk_buffer: int = Field(default=64, gt=0)
     unsent_after: Ms = 5_000
     max_message_bytes: int = Field(default=128 * 1024, ge=1024)
+
+    @model_validator(mode="after")
+    def _heartbeat_comes_before_the_lease_ends(self) -> Self:
+        if self.heartbeat >= self.lease:
+            raise ValueError("heartbeat: must be shorter than lease, and better a small part of it")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +125,11 @@ def validate_section(model: type[BaseModel], section: Mapping[str, Any], where: 
 
 
 def _sentence(model: type[BaseModel], where: str, problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"]) or "the section"
+    name = ".".join(str(part) for part in problem["loc"])
+    if not name:
+        return f"{where} {problem['msg'].removeprefix('Value error, ')}"
+    if problem["type"] == "tuple_type":
+        return f'{where} {name}: write a list, as in {name} = ["…"]'
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, list(model.model_fields), n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {_names(model)}"
@@ -127,20 +144,22 @@ def _names(model: type[BaseModel]) -> str:
 
 def _given(path: Path) -> Path:
     if path.is_dir():
-        path = path / "streamer.toml"
+        path = _in(path) or path / "streamer.toml"
     if not path.is_file():
         raise ConfigurationError(f"{path}: there is no such file; `streamer init` makes one")
     return path.resolve()
 
 
 def _find(start: Path) -> Path | None:
-    for folder in (start, *start.parents):
-        if (folder / "streamer.toml").is_file():
-            return folder / "streamer.toml"
-        project = folder / "pyproject.toml"
-        if project.is_file() and "streamer" in _read(project).get("tool", {}):
-            return project
-    return None
+    return next((found for folder in (start, *start.parents) if (found := _in(folder))), None)
+
+
+def _in(folder: Path) -> Path | None:
+    if (folder / "streamer.toml").is_file():
+        return folder / "streamer.toml"
+    project = folder / "pyproject.toml"
+    has_section = project.is_file() and "streamer" in _read(project).get("tool", {})
+    return project if has_section else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def test_pyproject(tmp_path: Path) -> None:
     )
     settings = load(path)
     assert (settings.core.store, settings.plugins) == ("x", {"jwt": {"issuer": "y"}})
+    assert load(tmp_path) == settings
     path = write(tmp_path, '[tool.streamer]\nplugins = ["jwt"]', "pyproject.toml")
     assert load(path).core.plugins == ("jwt",)
 
@@ -133,7 +134,8 @@ def test_the_digest_is_of_what_the_file_says(tmp_path: Path) -> None:
         ("[streamer]\nlease = [1]", "lease: "),
         ("[streamer]\nchunk_buffer = 0", "chunk_buffer: "),
         ("[streamer]\nmax_message_bytes = 5", "max_message_bytes: "),
-        ('[streamer]\nhandlers = "a.b"', "handlers: "),
+        ('[streamer]\nlease = "1s"', "heartbeat: must be shorter than lease"),
+        ('[streamer]\nhandlers = "a.b"', 'handlers: write a list, as in handlers = ["…"]'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -196,5 +198,5 @@ def test_a_value_is_never_shown(section: dict[str, Any]) -> None:
 
 
 def test_settings_from_values() -> None:
-    settings = Settings.of({"lease": "2s"}, {"x": {"y": 1}})
-    assert (settings.core.lease, settings.plugins) == (2000, {"x": {"y": 1}})
+    settings = Settings.of({"lease": "3s"}, {"x": {"y": 1}})
+    assert (settings.core.lease, settings.plugins) == (3000, {"x": {"y": 1}})
