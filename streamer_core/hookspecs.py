@@ -202,7 +202,7 @@ def streamer_register_panels() -> Iterable[Panel]:
         `Panel`s. `rows` is called right after: a list of rows, each a map of column to text; the
         first names the columns. No secrets: an operator reads them.
 
-    Raises: what the hook raises spoils the page; what `rows` raises is shown in its table's place.
+    Raises: the class of what the hook or `rows` raises is shown in its table's place.
 
     Blocks: within a second, `rows` included: somebody is looking at an empty page.
 
@@ -511,8 +511,7 @@ def streamer_dispatch(change: Change) -> bool | None:
         sweeper asks again within a minute.
 
     Raises:
-        Exception: not caught: it reaches whoever reads the feed, and ends a sweeper's round. Catch
-            your own and give False.
+        Exception: logged as `nobody could be woken`, and taken as False.
 
     Blocks: one call to the network at most; records wait behind it. Never run the request here.
 
@@ -552,8 +551,7 @@ def streamer_schedule(change: Change) -> bool | None:
         True: it will be woken. False: mine, and not now; the sweeper asks again.
 
     Raises:
-        Exception: not caught: it reaches whoever reads the feed, and ends a sweeper's round. Catch
-            your own and give False.
+        Exception: logged as `nobody could be woken`, and taken as False.
 
     Blocks: one call to the network at most. Never wait for the time here.
 
@@ -700,8 +698,7 @@ def streamer_retry(request: Request, failure: Failure) -> Verdict | None:
         asked to stop ends as cancelled whatever is said.
 
     Raises:
-        Exception: the worker logs it, nothing is written, and once the lease has lapsed the sweeper
-            asks again; in the sweeper it ends the round. Do not raise.
+        Exception: logged as `streamer_retry failed`; the core's own answer is taken.
 
     Blocks: must not; the pulse may be waiting.
 
@@ -1088,7 +1085,7 @@ def streamer_health() -> Health | None:
         Name, ok, degraded, one sentence without secrets, and what the check took in milliseconds.
 
     Raises:
-        Exception: not caught: the whole health answer fails. Catch your own and give `ok=False`.
+        Exception: logged as `plugin failed`; the plugin is shown as not ok.
 
     Blocks: a second at most: bound every call, or show what a thread of your own found last.
 

@@ -43,6 +43,17 @@ class Keys:
             Panel(name="keys", title="Keys <1>", rows=lambda: [{"user": "<ada>"}]),
             Panel(name="broken", title="Broken", rows=broken),
         ]
+
+
+class Grumpy:
+    """Has no panel to show."""
+
+    def __init__(self, settings, app):
+        pass
+
+    @hookimpl
+    def streamer_register_panels(self):
+        raise LookupError("secret detail")
 '''
 
 
@@ -53,7 +64,11 @@ def install(folder: Path) -> Path:
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: streamer-plugin-keys\nVersion: 1.0\n"
     )
-    (info / "entry_points.txt").write_text("[streamer.plugins]\nkeys = streamer_plugin_keys:Keys\n")
+    (info / "entry_points.txt").write_text(
+        "[streamer.plugins]\n"
+        "grumpy = streamer_plugin_keys:Grumpy\n"
+        "keys = streamer_plugin_keys:Keys\n"
+    )
     (folder / "streamer_plugin_keys.py").write_text(PLUGIN)
     return folder
 
@@ -152,6 +167,7 @@ def test_panels_of_plugins_are_shown_and_escaped(keyed: RunningGateway) -> None:
     assert "Keys &lt;1&gt;" in page
     assert "&lt;ada&gt;" in page
     assert "RuntimeError" in page
+    assert "LookupError" in page
     assert "secret detail" not in page
 
 

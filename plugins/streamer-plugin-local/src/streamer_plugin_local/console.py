@@ -14,6 +14,7 @@ from aiohttp import web
 
 from streamer_core.app import Streamer
 from streamer_core.hooks import collect
+from streamer_core.model.call import Panel
 from streamer_core.model.request import Request
 from streamer_core.ports import Query
 from streamer_plugin_local.hub import Hub
@@ -113,8 +114,8 @@ class Console:
             _table("Last errors", ("what",), [[one] for one in self._errors(requests)]),
             _table("Connections", ("id", "tenant", "user", "address"), connections),
         ]
-        for name, panels in collect(self._app.hooks, "streamer_register_panels"):
-            tables.extend(_panel(name, panel) for panel in panels)
+        brought = collect(self._app.hooks, "streamer_register_panels", on_error=_no_panels)
+        tables.extend(_panels(name, panels) for name, panels in brought)
         return "".join(tables)
 
     def _workers(self) -> list[list[Cell]]:
@@ -154,17 +155,32 @@ def _state(ready: bool, *, retiring: bool) -> str:
     return "retiring" if retiring else "ready" if ready else "starting"
 
 
-def _panel(plugin: str, panel: object) -> str:
+def _no_panels(_plugin: str, error: Exception) -> Exception:
+    return error
+
+
+def _panels(plugin: str, panels: Iterable[Panel] | Exception) -> str:
     try:
-        rows = list(panel.rows())  # type: ignore[attr-defined]
+        found = [] if isinstance(panels, Exception) else list(panels)
+    except Exception as error:  # noqa: BLE001 - what a plugin yields may fail in any way
+        found, panels = [], error
+    failed = _failed(plugin, panels) if isinstance(panels, Exception) else ""
+    return failed + "".join(_panel(plugin, panel) for panel in found)
+
+
+def _panel(plugin: str, panel: Panel) -> str:
+    try:
+        rows = list(panel.rows())
     except Exception as error:  # noqa: BLE001 - a plugin's panel may fail in any way
-        return _table(plugin, ("error",), [[type(error).__name__]])
+        return _failed(plugin, error)
     columns = tuple(rows[0]) if rows else ()
     return _table(
-        panel.title,  # type: ignore[attr-defined]
-        columns,
-        [[str(row.get(column, "")) for column in columns] for row in rows],
+        panel.title, columns, [[str(row.get(column, "")) for column in columns] for row in rows]
     )
+
+
+def _failed(plugin: str, error: Exception) -> str:
+    return _table(plugin, ("error",), [[type(error).__name__]])
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
