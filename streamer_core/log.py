@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -38,6 +39,12 @@ def _redacted(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_redacted("", item) for item in value]
     return value
+
+
+def trace_of(error: BaseException, *, without: str | None) -> str:
+    """Give an error's stack as text, a secret blanked: `users[token]` puts it into a KeyError."""
+    text = "".join(traceback.format_exception(error))
+    return text.replace(without, REDACTED) if without else text
 
 
 def configure(*, json_lines: bool, level: int = logging.INFO) -> None:

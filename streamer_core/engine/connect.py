@@ -12,6 +12,7 @@ from streamer_core.errors import (
     Unauthorized,
     Unavailable,
 )
+from streamer_core.log import trace_of
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
 
@@ -31,8 +32,9 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
     except StoreError:
         rt.log.exception("connection could not be stored")
         raise StorageFailed("The connection could not be stored") from None
-    except Exception:
-        rt.log.exception("connection failed")
+    except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
+        trace = trace_of(error, without=handshake.token)
+        rt.log.error("connection failed", exception=trace)  # noqa: TRY400 - without the token
         raise Unavailable("The connection could not be opened") from None
     rt.tell("streamer_on_connect", connection=connection)
     rt.measure("connection.opened")

@@ -15,6 +15,7 @@ from streamer_core.errors import (
     Unavailable,
 )
 from streamer_core.handlers import RESERVED
+from streamer_core.log import trace_of
 from streamer_core.model import encode
 from streamer_core.model.connection import Connection
 from streamer_core.model.decode import decode, request_id_of
@@ -67,7 +68,7 @@ def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes 
     if isinstance(error, StoreError):
         rt.log.error("store failed", action=action, exc_info=error)
         return _refused(rt, StorageFailed("It could not be stored; try again"), message, data)
-    rt.log.error("message failed", action=action, exc_info=error)
+    _log_failure(rt, error, message)
     return _refused(rt, Refused("The message could not be handled"), message, data)
 
 
@@ -86,6 +87,12 @@ def _handle(rt: Runtime, connection: Connection, message: Message) -> Received |
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
     return submit.submit(rt, connection, message, registered)
+
+
+def _log_failure(rt: Runtime, error: Exception, message: Message | None) -> None:
+    token = message.payload.get("token") if message else None
+    trace = trace_of(error, without=token if isinstance(token, str) else None)
+    rt.log.error("message failed", action=message.action if message else None, exception=trace)
 
 
 def _limit(rt: Runtime, connection: Connection, message: Message) -> None:

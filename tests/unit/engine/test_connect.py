@@ -280,3 +280,22 @@ def test_a_token_shown_in_band_is_in_no_log(logs: Lines) -> None:
     assert code_of(answer) == "INTERNAL_ERROR"
     assert len(logs) == 1
     assert SECRET not in json.dumps([*logs, answer], default=repr)
+
+
+def test_a_token_that_an_authenticator_stumbles_over_is_in_no_log(logs: Lines) -> None:
+    """`users[handshake.token]` names the token in its KeyError."""
+
+    class Careless:
+        @hookimpl(tryfirst=True)
+        def streamer_authenticate(self, handshake: Handshake) -> Principal | None:
+            users: dict[str | None, Principal] = {}
+            return users[handshake.token] if SECRET in (handshake.token or "") else None
+
+    rig = Rig(plugins=[Careless()])
+    assert refused(rig, SECRET).code == "SERVICE_UNAVAILABLE"
+    answer = rig.client().ask("streamer.authenticate", {"token": SECRET})
+    assert code_of(answer) == "INTERNAL_ERROR"
+
+    assert [line["event"] for line in logs] == ["connection failed", "message failed"]
+    assert all("KeyError: '[redacted]'" in line["exception"] for line in logs)
+    assert SECRET not in str(logs)
