@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from streamer_core.cli.problem import note
+from streamer_core.cli.problem import Problem, note
 from streamer_core.cli.project import Project, pass_project
 
 _FILE = "streamer.frozen.json"
@@ -28,7 +28,10 @@ def command(project: Project, output: Path | None) -> None:
     frozen = project.settings.core.frozen
     path = output or settings.root / (frozen or _FILE)
     with project.open_whole(settings) as app:
-        app.freeze(path)
+        try:
+            app.freeze(path)
+        except OSError as error:
+            raise Problem(f"{path}: {error.strerror}", hint="--output names another file") from None
         click.echo(f"{path}: {len(app.plugins)} plugins, {len(app.registry)} actions")
     if frozen is None:
         note(f"start from it with STREAMER_FROZEN={path}")

@@ -109,20 +109,23 @@ def problem_of(error: "StreamerError") -> Problem:
 
 
 def _particulars(error: "StreamerError") -> str:
-    """Give the fields that a VALIDATION_ERROR names."""
+    """Give the fields that a VALIDATION_ERROR names, where its message does not."""
+    fields = (f"{one.get('path', '')}: {one.get('message', '')}" for one in _named(error))
+    return "".join(f"; {field}" for field in fields if field not in str(error))
+
+
+def _named(error: "StreamerError") -> list[dict[str, Any]]:
     details = getattr(error, "details", None)
-    named = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
-    return "".join(f"; {one.get('path', '')}: {one.get('message', '')}" for one in named)
+    return [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
 
 
+_SCHEMA_HINT = "`streamer actions --schema ACTION` shows what an action takes"
 _HINTS = {
     "INVALID_ACTION": "`streamer actions` lists those there are",
-    "VALIDATION_ERROR": "`streamer actions --schema ACTION` shows what an action takes",
     "NOT_FOUND": "`streamer requests list` shows those kept; one answered at once is not",
     "DUPLICATE_REQUEST": "another id makes it another request",
     "PAYLOAD_TOO_LARGE": "store large payloads elsewhere and send their address",
     401: f"give a token: {_TOKEN}, or --token-file",
-    403: "the token is good, but not for this",
 }
 
 
@@ -130,10 +133,13 @@ def _hint(error: "StreamerError") -> str:
     import streamer_client as client
 
     if isinstance(error, client.RequestError):
+        if any(str(one.get("path", "")).startswith("payload") for one in _named(error)):
+            return _SCHEMA_HINT
         wait = None if error.retry_after_ms is None else error.retry_after_ms / 1000
         return _HINTS.get(error.code, "") or _again(wait, may=error.retryable)
     if isinstance(error, client.HandshakeRefused):
-        return _HINTS.get(error.status, "") or _again(error.retry_after, may=True)
+        passing = error.status == 429 or error.status >= 500
+        return _HINTS.get(error.status, "") or _again(error.retry_after, may=passing)
     if isinstance(error, client.ConnectionLost):
         return "is the gateway there? `streamer dev` starts one here; --url names another"
     return ""

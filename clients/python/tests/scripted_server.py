@@ -88,12 +88,13 @@ class Peer:
 
 
 class ScriptedServer:
-    """Accepts connections; ``refuse`` holds the HTTP answers that come first."""
+    """Accepts connections; ``refuse`` has the HTTP answers that come first, ``said`` their body."""
 
     def __init__(self) -> None:
         self.peers: asyncio.Queue[Peer] = asyncio.Queue()
         self.requests: list[Request] = []
         self.refuse: list[tuple[int, dict[str, str]]] = []
+        self.said = b""
         self.server: Server | None = None
         self.url = ""
 
@@ -112,7 +113,8 @@ class ScriptedServer:
         if not self.refuse:
             return None
         status, headers = self.refuse.pop(0)
-        return Response(status, "Refused", Headers({"Content-Length": "0", **headers}), b"")
+        length = {"Content-Length": str(len(self.said))}
+        return Response(status, "Refused", Headers({**length, **headers}), self.said)
 
     def header(self, name: str) -> list[str | None]:
         """What each handshake had under this name."""

@@ -1,6 +1,7 @@
 """Cuts, refusals and hand-overs: what goes on underneath the requests."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -310,6 +311,7 @@ def test_tokens_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         async with scripted() as server:
             server.refuse = [(401, {}), (302, {"Location": f"{server.url}/{secret}"}), (401, {})]
+            server.said = json.dumps({"message": f"{secret} is not good"}).encode()
             url = server.url.replace("ws://", f"ws://user:{secret}@") + f"?token={secret}"
             for subprotocol in (False, True, True):
                 settings = Settings(token_as_subprotocol=subprotocol)
@@ -334,6 +336,27 @@ def test_tokens_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     run(work())
     client_logs = [one for one in caplog.records if one.name.startswith("streamer_client")]
     assert not [one for one in client_logs if secret in one.getMessage()]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (b'{"code": "FORBIDDEN", "message": "There is no such stage"}', ": There is no such stage"),
+        (b'{"message": ["no text"]}', ""),
+        (b'["no object"]', ""),
+        (b"no JSON", ""),
+        (b"", ""),
+    ],
+)
+def test_a_refusal_gives_the_servers_reason(said: bytes, shown: str) -> None:
+    async def work() -> None:
+        async with scripted() as server:
+            server.refuse, server.said = [(403, {})], said
+            with pytest.raises(Unauthorized) as caught:
+                await Client(server.url, "secret").connect()
+            assert str(caught.value) == f"{server.url} refused the connection: HTTP 403{shown}"
+
+    run(work())
 
 
 def test_retry_after_is_honoured_and_the_backoff_has_full_jitter() -> None:

@@ -38,3 +38,10 @@ def test_that_what_does_not_start_is_not_frozen(run: Run, project: Path) -> None
     assert result.exit_code == 2
     assert "`streamer plugins doctor`" in result.stderr
     assert not (project / "streamer.frozen.json").exists()
+
+
+def test_a_file_that_cannot_be_written(run: Run, project: Path) -> None:
+    result = run("freeze", "--output", str(project / "nowhere" / "f.json"))
+    assert result.exit_code == 2
+    assert "nowhere/f.json: No such file or directory" in result.stderr
+    assert "Hint: --output names another file" in result.stderr

@@ -30,7 +30,7 @@ from tests.unit.cli.tools import Run
         (client.HandshakeRefused("m", status=503), 3, "try again later"),
         (client.HandshakeRefused("m", status=429, retry_after=2.0), 3, "try again in 2 s"),
         (client.Unauthorized("m", status=401), 3, "give a token: STREAMER_TOKEN"),
-        (client.Unauthorized("m", status=403), 3, "not for this"),
+        (client.Unauthorized("m", status=403), 3, ""),
         (client.Cancelled("CANCELLED", "m"), 4, ""),
         (client.TimedOut("TIMEOUT", "m"), 5, ""),
         (client.WaitTimeout("m"), 5, ""),
@@ -43,12 +43,19 @@ def test_exit_codes(error: client.StreamerError, code: int, hint: str) -> None:
     problem = problem_of(error)
     assert problem.code == code
     assert hint in problem.hint
+    assert bool(hint) == bool(problem.hint)
 
 
 def test_that_the_fields_that_are_wrong_are_named() -> None:
     details = [{"path": "payload.to", "message": "too many"}, "odd"]
-    error = client.Refused("VALIDATION_ERROR", "m", details=details)
-    assert problem_of(error).sentence == "VALIDATION_ERROR: m; payload.to: too many"
+    problem = problem_of(client.Refused("VALIDATION_ERROR", "m", details=details))
+    assert problem.sentence == "VALIDATION_ERROR: m; payload.to: too many"
+    assert "--schema" in problem.hint
+    details = [{"path": "options.mode", "message": "is unknown"}]
+    error = client.Refused("VALIDATION_ERROR", "options.mode: is unknown", details=details)
+    problem = problem_of(error)
+    assert problem.sentence == "VALIDATION_ERROR: options.mode: is unknown"
+    assert problem.hint == ""
 
 
 def test_what_becomes_of_a_request_nobody_watches() -> None:

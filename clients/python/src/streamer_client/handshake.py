@@ -1,11 +1,12 @@
 """The opening handshake: the token goes in, typed errors come out, neither shows the token."""
 
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
@@ -23,6 +24,7 @@ from streamer_client.timing import Timing
 Token = str | Callable[[], str | Awaitable[str]] | None
 """A token, or a function (sync or async) asked for one at each connect."""
 
+_REASON_CHARS = 200
 _LONGEST_WAIT = 3600.0  # no Retry-After keeps a client away for longer
 
 
@@ -51,11 +53,11 @@ class Handshake:
         return await self._attempt()
 
     async def _attempt(self) -> ClientConnection:
-        opener = self._opener(await self._ask_token())
+        token = await self._ask_token()
         try:
-            return await opener
+            return await self._opener(token)
         except (OSError, EOFError, InvalidHandshake) as error:
-            failure = self._translate(error)
+            failure = self._translate(error, token)
         # Raised out here so that websockets' exception, which may quote the handshake,
         # is not its context.
         raise failure
@@ -95,19 +97,33 @@ class Handshake:
             **more,
         )
 
-    def _translate(self, error: Exception) -> ConnectionLost:
+    def _translate(self, error: Exception, token: str | None) -> ConnectionLost:
         if isinstance(error, InvalidStatus):
-            return self._refused(error)
+            return self._refused(error, token)
         if isinstance(error, InvalidHandshake):
             return ConnectionLost(f"no handshake with {self.where}: {type(error).__name__}")
         return ConnectionLost(f"cannot reach {self.where}: {type(error).__name__}: {error}")
 
-    def _refused(self, error: InvalidStatus) -> HandshakeRefused:
+    def _refused(self, error: InvalidStatus, token: str | None) -> HandshakeRefused:
         status = error.response.status_code
         wait = retry_after(error.response.headers.get("Retry-After"), now=self._timing.wall())
         kind = Unauthorized if status in {401, 403} else HandshakeRefused
         text = f"{self.where} refused the connection: HTTP {status}"
+        if said := self._reason(error, token):
+            text = f"{text}: {said}"
         return kind(text, status=status, retry_after=wait)
+
+    def _reason(self, error: InvalidStatus, token: str | None) -> str:
+        """Give the server's own sentence, unless it repeats what may be a secret."""
+        try:
+            said = json.loads(error.response.body or b"")["message"]
+        except (ValueError, TypeError, KeyError):
+            return ""
+        url = urlsplit(self._url)
+        secrets = [token, url.password, *(value for _, value in parse_qsl(url.query))]
+        if not isinstance(said, str) or any(one and one in said for one in secrets):
+            return ""
+        return said[:_REASON_CHARS]
 
 
 def retry_after(value: str | None, *, now: float) -> float | None:
