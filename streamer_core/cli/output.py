@@ -61,12 +61,17 @@ def _rich_table(columns: Row, rows: Sequence[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    def cell(text: str, i: int) -> Text:
+        last = i == used[-1]
+        return Text(text, _style(text), no_wrap=not last, overflow="fold" if last else "ellipsis")
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     used = [i for i in range(len(columns)) if not rows or any(row[i] for row in rows)]
     for i in used:
-        shown.add_column(columns[i], overflow="fold")
+        # The first column is what other commands are given; it is the last to be cut.
+        shown.add_column(columns[i], no_wrap=i == 0)
     for row in rows:
-        shown.add_row(*(Text(row[i], style=_style(row[i])) for i in used))
+        shown.add_row(*(cell(row[i], i) for i in used))
     Console().print(shown)
 
 
