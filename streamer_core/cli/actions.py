@@ -30,7 +30,7 @@ def command(
     project: Project, local: bool, schema: str | None, as_json: bool, gateway: Gateway
 ) -> None:
     """List the actions you may call: how they are answered and about how long they take."""
-    found = _of_project(project) if local else gateway.run(lambda client: client.actions())
+    found = _of_project(project) if local else gateway.run(lambda client: client.actions(schema))
     if schema is not None:
         _print_schema(schema, found)
     elif as_json:
@@ -67,8 +67,9 @@ def _print_schema(action: str, found: tuple[Action, ...]) -> None:
         if one["action"] == action:
             click.echo(pretty(one.get("payload_schema")))
             return
-    names = ", ".join(str(one["action"]) for one in found) or "none"
-    raise Problem(f"there is no action {action!r}", hint=f"there are: {names}", code=Code.FAILED)
+    names = ", ".join(str(one["action"]) for one in found)
+    hint = f"there are: {names}" if names else "`streamer actions` lists those there are"
+    raise Problem(f"there is no action {action!r}", hint=hint, code=Code.FAILED)
 
 
 def _row(action: Action) -> tuple[str, ...]:

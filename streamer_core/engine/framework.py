@@ -7,7 +7,7 @@ from typing import Any
 from streamer_core.engine import connect, requests, resume
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
-from streamer_core.errors import Invalid, Refused, UnsupportedVersion
+from streamer_core.errors import Invalid, Refused, TooLarge, UnsupportedVersion
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing, Resource
 from streamer_core.model.connection import Connection
@@ -23,7 +23,7 @@ def _received(*messages: Outgoing) -> Received:
 
 def _hello(rt: Runtime, connection: Connection, message: Message) -> Received:
     asked = message.payload.get("version")
-    if asked != encode.PROTOCOL_VERSION:
+    if isinstance(asked, bool) or asked != encode.PROTOCOL_VERSION:
         raise UnsupportedVersion(
             f"This server speaks version {encode.PROTOCOL_VERSION}",
             details={"supported": [encode.PROTOCOL_VERSION]},
@@ -62,8 +62,18 @@ def _resume(rt: Runtime, connection: Connection, message: Message) -> Received:
 
 
 def _actions(rt: Runtime, connection: Connection, message: Message) -> Received:
-    shown = [_shown(rt, one) for one in rt.registry if _may_call(rt, connection, message, one)]
-    return _received(encode.response(rt.clock.now(), message.id, {"actions": shown}))
+    """List them; without their schemas where a message cannot hold all of these."""
+    wanted = message.payload.get("action")
+    if wanted is not None and not isinstance(wanted, str):
+        raise Invalid.field("payload.action", "must be a string")
+    found = [one for one in rt.registry if wanted in {None, one.spec.action}]
+    shown = [_shown(rt, one) for one in found if _may_call(rt, connection, message, one)]
+    for schemas in (True, False):
+        actions = [one if schemas else {**one, "payload_schema": None} for one in shown]
+        answer = encode.response(rt.clock.now(), message.id, {"actions": actions})
+        if len(answer.data) <= rt.settings.max_message_bytes:
+            return _received(answer)
+    raise TooLarge('The actions do not fit in a message; ask for one: {"action": name}')
 
 
 def _may_call(rt: Runtime, connection: Connection, message: Message, one: Registered) -> bool:

@@ -407,8 +407,10 @@ def test_framework_actions() -> None:
             assert sent == {"ref": "x"}
             _, sent = await ask(client.cancel("r-1"), "streamer.cancel", {})
             assert sent == record
-            found, _ = await ask(client.actions(), "streamer.actions", {"actions": [{"a": 1}]})
-            assert found == ({"a": 1},)
+            found, sent = await ask(client.actions(), "streamer.actions", {"actions": [{"a": 1}]})
+            assert (found, sent) == (({"a": 1},), {})
+            found, sent = await ask(client.actions("b"), "streamer.actions", {"actions": []})
+            assert (found, sent) == ((), {"action": "b"})
             asking = asyncio.create_task(client.ping())
             await peer.expect("streamer.ping", {"type": "pong"})
             assert await soon(asking) >= 0

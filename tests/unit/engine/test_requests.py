@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, create_model
 
 from streamer_core import Context, Reject, handler
 from streamer_core.errors import Conflict, Forbidden, NotFound, StoreError
@@ -394,6 +394,35 @@ def test_the_actions_one_may_call() -> None:
         300_000,
     )
     assert (shown[0]["idempotent"], shown[0]["scopes"]) == (True, ["billing"])
+
+
+def _described(number: int) -> Any:
+    model = create_model(f"Model{number}", text=(str, Field(description="x" * 400)))
+
+    def act(payload: model) -> None: ...  # type: ignore[valid-type]
+
+    return handler(f"action-with-a-name-{number}")(act)
+
+
+def test_actions_that_a_message_cannot_hold_are_listed_without_schemas() -> None:
+    rig = Rig(*map(_described, range(8)), max_message_bytes=4096)
+    client = rig.client()
+
+    shown = client.ask("streamer.actions")["data"]["actions"]
+    assert [one["payload_schema"] for one in shown] == [None] * 8
+
+    (shown,) = client.ask("streamer.actions", {"action": "action-with-a-name-3"})["data"]["actions"]
+    assert shown["action"] == "action-with-a-name-3"
+    assert shown["payload_schema"]["required"] == ["text"]
+    assert client.ask("streamer.actions", {"action": "unknown"})["data"]["actions"] == []
+    assert code_of(client.ask("streamer.actions", {"action": 3})) == "VALIDATION_ERROR"
+
+
+def test_more_actions_than_a_message_can_hold() -> None:
+    rig = Rig(*map(_described, range(30)), max_message_bytes=4096)
+    client = rig.client()
+    assert code_of(client.ask("streamer.actions")) == "PAYLOAD_TOO_LARGE"
+    assert client.ask("streamer.actions", {"action": "action-with-a-name-3"})["data"]["actions"]
 
 
 @pytest.mark.parametrize("verb", ["status", "list", "cancel", "subscribe", "unsubscribe"])

@@ -261,7 +261,7 @@ def test_hello_with_resume() -> None:
     assert kinds == ["welcome", "chunk", "complete", "resumed"]
 
 
-@pytest.mark.parametrize("payload", [{}, {"version": 2}, {"version": "1"}, {"version": None}])
+@pytest.mark.parametrize("payload", [{}, {"version": 2}, {"version": "1"}, {"version": True}])
 def test_hello_of_another_version(payload: dict[str, Any]) -> None:
     answer = Rig().client().ask("streamer.hello", payload)
     assert code_of(answer) == "UNSUPPORTED_VERSION"

@@ -273,9 +273,9 @@ class BlockingClient:
         """Fetch a page of the user's requests; see ``Client.list_page``."""
         return self._runner(self._client.list_page, **filters)
 
-    def actions(self) -> tuple[dict[str, Any], ...]:
-        """Fetch the actions this user may call."""
-        return self._runner(self._client.actions)
+    def actions(self, action: str | None = None) -> tuple[dict[str, Any], ...]:
+        """Fetch the actions this user may call; see ``Client.actions``."""
+        return self._runner(self._client.actions, action)
 
     def ping(self) -> float:
         """Go to the server and back; return the seconds it took."""

@@ -234,9 +234,12 @@ class Client:
             if cursor is None:
                 return
 
-    async def actions(self) -> tuple[dict[str, Any], ...]:
-        """Fetch the actions this user may call, with JSON Schema of their payloads."""
-        answer = await self.call("streamer.actions")
+    async def actions(self, action: str | None = None) -> tuple[dict[str, Any], ...]:
+        """Fetch the actions this user may call, or this one, with JSON Schema of their payloads.
+
+        Where the schemas of all do not fit in a message, they are None: ask for one action.
+        """
+        answer = await self.call("streamer.actions", {"action": action} if action else None)
         return tuple(answer["actions"])
 
     async def ping(self) -> float:
