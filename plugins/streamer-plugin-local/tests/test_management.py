@@ -75,6 +75,21 @@ def test_a_message_too_large_is_refused(gateway: RunningGateway, talk: Talk) -> 
     assert refused == ("PayloadTooLargeException", 413)
 
 
+def test_a_message_of_unknown_length_is_read_no_further_than_the_limit(
+    gateway: RunningGateway, talk: Talk
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection.request(
+        "POST",
+        f"/@connections/{id_of(talk)}",
+        body=(b"x" * 16_384 for _ in range(12)),
+        headers={"Authorization": f"Bearer {gateway.secret}"},
+        encode_chunked=True,
+    )
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
 def test_another_key_is_refused(gateway: RunningGateway, talk: Talk) -> None:
     client = client_of(gateway, key="AKIDEXAMPLE")
 

@@ -41,13 +41,12 @@ class Management:
     async def _post(self, request: web.Request) -> web.Response:
         if refused := self._refused(request):
             return refused
-        if (request.content_length or 0) > self._hub.settings.max_message_bytes:
-            return _error(Delivery.TOO_LARGE)
-        try:
-            data = await request.content.read(-1)
-        except web.HTTPRequestEntityTooLarge:
-            return _error(Delivery.TOO_LARGE)
-        verdict = self._hub.post(request.match_info["id"], data)
+        data = bytearray()
+        async for part in request.content.iter_any():
+            data += part
+            if len(data) > self._hub.settings.max_message_bytes:
+                return _error(Delivery.TOO_LARGE)
+        verdict = self._hub.post(request.match_info["id"], bytes(data))
         return web.Response() if verdict is Delivery.DELIVERED else _error(verdict)
 
     async def _get(self, request: web.Request) -> web.Response:
