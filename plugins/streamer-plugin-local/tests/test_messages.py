@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from streamer_plugin_local.testing import RunningGateway, Talk
+from streamer_plugin_local.testing import RunningGateway, Talk, running_gateway
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
@@ -79,6 +79,20 @@ def test_a_message_over_the_limit_is_refused_and_the_connection_lives(talk: Talk
     assert answer["error"]["code"] == "PAYLOAD_TOO_LARGE"
     assert answer["refused"] is True
     assert talk.ask("echo")["type"] == "response"
+
+
+def test_a_shorter_limit_holds_both_ways(project: Any) -> None:
+    with (
+        running_gateway(project(max_message_bytes=2048, async_workers=1)) as gateway,
+        Talk(gateway.url) as talk,
+    ):
+        hello = talk.ask("streamer.hello", {"version": 1})
+        assert hello["limits"]["message_bytes"] == 2048
+        assert talk.ask("echo", {"x": "x" * 2048})["error"]["code"] == "PAYLOAD_TOO_LARGE"
+        assert talk.ask("big", {"bytes": 4096})["error"]["code"] == "PAYLOAD_TOO_LARGE"
+        talk.send("big", {"bytes": 4096}, id="q", options={"mode": "async"})
+        end = talk.until(lambda message: message.get("terminal"))
+        assert end["error"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
 def test_a_long_message_comes_in_fragments(talk: Talk) -> None:

@@ -71,6 +71,7 @@ def _first(channel: WorkerChannel) -> dict[str, Any]:
 def _start(given: dict[str, Any], channel: WorkerChannel) -> BaseWorker:
     settings = _settings(given)
     local = LocalSettings.model_validate(dict(settings.plugins.get("local", {})))
+    settings = _within(settings, local)
     if local.worker_memory_mb is not None:
         _limit_memory(local.worker_memory_mb)
     # A transaction gives the interpreter away with each statement, and keeps all other processes
@@ -94,6 +95,13 @@ def _settings(given: dict[str, Any]) -> Settings:
     settings = Settings.load(given["config"])
     local = {**settings.plugins.get("local", {}), **given["overrides"]}
     return dataclasses.replace(settings, plugins={**settings.plugins, "local": local})
+
+
+def _within(settings: Settings, local: LocalSettings) -> Settings:
+    """Let handlers give no longer messages than the gateway carries."""
+    longest = min(settings.core.max_message_bytes, local.max_message_bytes)
+    core = settings.core.model_copy(update={"max_message_bytes": longest})
+    return dataclasses.replace(settings, core=core)
 
 
 def _limit_memory(megabytes: int) -> None:
