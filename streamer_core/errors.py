@@ -33,10 +33,12 @@ StreamerError
 Whatever else a handler raises is `PROCESSING_FAILED` to the client and the whole truth in the log.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 _DOTTED = 2
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class StreamerError(Exception):
@@ -179,19 +181,23 @@ class Reject(StreamerError):
     """What a handler wants its client to read. The request fails with it and is not tried again.
 
     Args:
-        code: the handler's own, with a dot: `billing.card_declined`.
+        code: the handler's own, with a dot: `billing.card_declined`; at most 128 characters of
+            `A-Z a-z 0-9 _ . : -`.
         message: one sentence for the client.
         details: any JSON value.
 
     Raises:
-        ValueError: the code has no dot; undotted codes belong to the protocol.
+        ValueError: the code has no dot (undotted ones belong to the protocol), or is none.
     """
 
     def __init__(
         self, code: str, message: str, *, details: Mapping[str, Any] | Sequence[Any] | None = None
     ) -> None:
-        if len(parts := code.split(".")) < _DOTTED or not all(parts):
-            raise ValueError(f"Reject code {code!r} needs a dot, as in 'billing.card_declined'")
+        if not _CODE.fullmatch(code) or len(parts := code.split(".")) < _DOTTED or not all(parts):
+            raise ValueError(
+                f"Reject code {code!r:.200} needs a dot, as in 'billing.card_declined'; "
+                f"it may have 128 characters of A-Z a-z 0-9 _ . : -"
+            )
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

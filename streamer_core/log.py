@@ -6,7 +6,10 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
-_SECRET_NAMES = ("token", "authorization", "secret", "password", "cookie", "api_key", "credential")
+_SECRET_NAMES = (
+    *("token", "authorization", "secret", "passw", "cookie", "credential", "bearer"),
+    *("api_key", "apikey", "access_key", "private_key"),
+)
 REDACTED = "[redacted]"
 
 

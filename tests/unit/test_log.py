@@ -20,13 +20,16 @@ def test_secrets_are_blanked_at_any_depth() -> None:
     event = {
         "event": "e",
         "token": "t",
-        "headers": {"Authorization": "a", "x": [{"api_key": "k", "n": 1}]},
+        "headers": {"Authorization": "a", "x": [{"api_key": "k", "apiKey": "k", "n": 1}]},
         "plain": ["p"],
     }
     assert log.redact(None, "info", event) == {
         "event": "e",
         "token": log.REDACTED,
-        "headers": {"Authorization": log.REDACTED, "x": [{"api_key": log.REDACTED, "n": 1}]},
+        "headers": {
+            "Authorization": log.REDACTED,
+            "x": [{"api_key": log.REDACTED, "apiKey": log.REDACTED, "n": 1}],
+        },
         "plain": ["p"],
     }
 
