@@ -54,6 +54,12 @@ class Pulse:
         """The calls it looks at, zombies included."""
         return list(self._running.values())
 
+    @property
+    def broken(self) -> bool:
+        """Whether its thread has died: nobody looks at the calls any more."""
+        with self._lock:  # not while it is being started
+            return self._thread is not None and not self._thread.is_alive()
+
     def add(self, running: Running) -> None:
         """Begin to look at a call."""
         self._running[id(running)] = running

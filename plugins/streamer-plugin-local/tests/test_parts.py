@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from streamer_plugin_local.records import Kind, Record, Splitter
 from streamer_plugin_local.reload import stamps
 from streamer_plugin_local.secret import Secret
 from streamer_plugin_local.settings import Faults, LocalSettings
+from streamer_plugin_local.testing import eventually
 from streamer_plugin_local.wheel import Wheel
 
 from streamer_core.errors import TransportError
@@ -147,6 +149,32 @@ def test_a_crew_passes_the_baton_from_slow_work_until_nobody_is_free() -> None:
     assert changes[0] is True
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_crew_knows_when_a_thread_of_it_has_died() -> None:
+    done = threading.Event()
+
+    def turn() -> None:
+        crew.begin()
+        done.wait()
+        raise MemoryError  # of which a thread may die without a word
+
+    crew = Crew(turn, size=2, slow_s=60)
+    crew.start()
+    assert not crew.broken
+    done.set()
+    eventually(lambda: crew.broken)
+
+
+def test_a_crew_that_was_told_to_stop_is_not_broken() -> None:
+    turns = threading.Semaphore(0)
+    crew = Crew(turns.release, size=2)
+    crew.start()
+    assert turns.acquire(timeout=5)
+    crew.stop()
+    eventually(lambda: not crew.busy)
+    assert not crew.broken
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [
@@ -268,6 +296,15 @@ def test_a_channel_notices_that_the_gateway_is_gone(ends: Ends) -> None:
         worker.read()
     with pytest.raises(Lost):
         worker.write(records.encode(Kind.STATE, 0))
+
+
+def test_a_process_that_cannot_write_any_more_ends() -> None:
+    pid = os.fork()
+    if pid == 0:
+        unwritable: Any = 7  # as where there is no memory to join what waits
+        WorkerChannel(socket.socketpair()[0], lose).write(unwritable)
+        channel.leave(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == channel.EX_SOFTWARE
 
 
 def test_an_answer_that_does_not_come_is_a_transport_error(

@@ -88,3 +88,17 @@ def test_closing_is_final() -> None:
     pulse.add(call)
     assert not call.ticked.acquire(timeout=0.1)
     pulse.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_it_knows_when_its_thread_has_died() -> None:
+    class Deadly(Call):
+        def tick(self, now: float) -> None:
+            raise MemoryError  # of which a thread may die without a word
+
+    pulse = Pulse(ManualClock())
+    pulse.add(Call())
+    assert not pulse.broken
+    pulse.add(Deadly())
+    pulse.close()  # waits for it
+    assert pulse.broken

@@ -44,6 +44,7 @@ class AsyncWorker(BaseWorker):
         self._usual_of: dict[str, float] = {}
         self._claimed_at = 0.0
         self._sweeping = threading.Lock()
+        self._reader = threading.Thread(target=self._read, name="streamer-reader", daemon=True)
         self.crew = Crew(
             self._turn,
             size=slots,
@@ -56,12 +57,16 @@ class AsyncWorker(BaseWorker):
     def run(self) -> None:
         """Serve until told to end."""
         self.crew.start()
-        threading.Thread(target=self._read, name="streamer-reader", daemon=True).start()
+        self._reader.start()
         super().run()
 
     def running(self) -> int:
         """How many requests are being run, or are to be settled."""
         return self.crew.busy + len(self._ran) + self._sweeping.locked()
+
+    def broken(self) -> bool:
+        """Whether a thread that others wait for has died."""
+        return super().broken() or not self._reader.is_alive()
 
     def stop_taking(self) -> None:
         """Claim nothing any more."""

@@ -12,6 +12,8 @@ from streamer_plugin_local.records import Kind, Record, Splitter, encode
 
 _READ_BYTES = 256 * 1024
 _ANSWER_S = 30.0
+EX_SOFTWARE = 70
+"""The exit code of sysexits.h for an error of the program itself."""
 
 
 class WorkerChannel:
@@ -51,11 +53,15 @@ class WorkerChannel:
             if self._writing:
                 return
             self._writing = True
-        while batch := self._next():
-            try:
+        try:
+            while batch := self._next():
                 self._sock.sendall(b"".join(batch))
-            except OSError:
-                self._lost()
+        except OSError:
+            self._lost()
+        except BaseException:
+            # Want of memory: nobody else writes what waits, and half a record may be out.
+            leave(EX_SOFTWARE)
+            raise
 
     def gateway_gone(self) -> bool:
         """Tell whether the other end is closed, without reading."""

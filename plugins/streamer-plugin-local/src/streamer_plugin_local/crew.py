@@ -61,6 +61,7 @@ class Crew:
         self._lock = threading.Lock()
         self._parked: list[_Member] = []
         self._total = 0
+        self._threads: list[threading.Thread] = []
         self._holder: _Member | None = None
         self._begun: float | None = None
         self._alert_until = 0.0
@@ -73,7 +74,7 @@ class Crew:
         """Begin with one thread, and the monitor."""
         with self._lock:
             self._hire()
-        threading.Thread(target=self._monitor, name="streamer-monitor", daemon=True).start()
+            self._begin_thread(self._monitor, "streamer-monitor")
 
     def stop(self) -> None:
         """Let no thread take another turn; pieces under way go on."""
@@ -85,6 +86,16 @@ class Crew:
         with self._lock:
             waiting = self._holder is not None and self._begun is None
             return self._total - len(self._parked) - waiting
+
+    @property
+    def broken(self) -> bool:
+        """Whether a thread of it has died, with the baton perhaps: nobody would take a turn.
+
+        No thread can be relied on to say so as it dies: without memory Python cannot even call
+        `threading.excepthook`.
+        """
+        with self._lock:
+            return not all(thread.is_alive() for thread in self._threads)
 
     def begin(self) -> None:
         """Say that the holder found work: from now on its time counts."""
@@ -130,9 +141,12 @@ class Crew:
         self._holder = member = _Member()
         member.may_go.release()
         self._total += 1
-        threading.Thread(
-            target=self._serve, args=(member,), name=f"streamer-{self._total}", daemon=True
-        ).start()
+        self._begin_thread(self._serve, f"streamer-{self._total}", member)
+
+    def _begin_thread(self, target: Callable[..., None], name: str, *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+        self._threads.append(thread)  # before it starts: it may fail to
+        thread.start()
 
     def _serve(self, member: _Member) -> None:
         self._local.member = member
@@ -159,6 +173,7 @@ class Crew:
     def _leave(self, member: _Member) -> None:
         with self._lock:
             self._total -= 1
+            self._threads.remove(threading.current_thread())
             if self._holder is member:
                 self._holder = None
                 self._begun = None

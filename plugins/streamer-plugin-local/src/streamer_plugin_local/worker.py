@@ -20,7 +20,7 @@ from streamer_core.app import Streamer
 from streamer_core.errors import ConfigurationError
 from streamer_core.settings import Settings
 from streamer_plugin_local.async_worker import AsyncWorker
-from streamer_plugin_local.channel import Questions, WorkerChannel, leave
+from streamer_plugin_local.channel import EX_SOFTWARE, Questions, WorkerChannel, leave
 from streamer_plugin_local.identity import check_identity
 from streamer_plugin_local.link import Link, attach
 from streamer_plugin_local.records import Kind, Record, encode_json
@@ -57,7 +57,7 @@ def _end_with_thread(args: threading.ExceptHookArgs) -> None:
         traceback.print_exception(args.exc_value)
     finally:
         if ours:
-            leave(70)  # EX_SOFTWARE of sysexits.h
+            leave(EX_SOFTWARE)
 
 
 def _first(channel: WorkerChannel) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from streamer_plugin_local.channel import Questions, WorkerChannel, leave
+from streamer_plugin_local.channel import EX_SOFTWARE, Questions, WorkerChannel, leave
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import Kind, Record, encode, encode_json
 
@@ -44,6 +44,11 @@ class BaseWorker(ABC):
     def running(self) -> int:
         """How many calls are under way, those outlived by their timeout included."""
 
+    def broken(self) -> bool:
+        """Whether a thread that others wait for has died without a word, for want of memory."""
+        pulse: bool = self.app.runtime.pulse.broken
+        return pulse or self.crew.broken
+
     def about_to_block(self) -> None:  # noqa: B027 - only those who read are waited for
         """Called in a thread that is about to wait."""
 
@@ -74,8 +79,7 @@ class BaseWorker(ABC):
     def run(self) -> None:
         """Show signs of life until told to end; then end when the work is done."""
         while not self._told.wait(_BEAT_S):
-            if self.channel.gateway_gone():
-                leave()
+            self._look()
             state = {"busy": self.running(), "zombies": self.app.zombies()}
             self.channel.write(encode_json(Kind.STATE, 0, state))
         self._finish()
@@ -92,9 +96,15 @@ class BaseWorker(ABC):
 
     def _wait(self, deadline: float) -> None:
         while self._live() and time.monotonic() < deadline:
-            if self.channel.gateway_gone():
-                leave()
+            self._look()
             time.sleep(_END_LOOK_S)
+
+    def _look(self) -> None:
+        """End the process where it is of no use any more: without its gateway, or deaf."""
+        if self.channel.gateway_gone():
+            leave()
+        if self.broken():
+            leave(EX_SOFTWARE)
 
     def _live(self) -> int:
         zombies: int = self.app.zombies()
@@ -102,8 +112,10 @@ class BaseWorker(ABC):
 
     def crash(self) -> None:
         """End the process over an error that nobody should have let through."""
-        traceback.print_exc(file=sys.stderr)
-        leave(70)  # EX_SOFTWARE of sysexits.h
+        try:
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            leave(EX_SOFTWARE)
 
 
 def drawn(those: deque[T]) -> list[T]:
