@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamer_plugin_local import channel, records, transport
+from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.bucket import Bucket
 from streamer_plugin_local.channel import Questions, WorkerChannel
 from streamer_plugin_local.crew import Crew
@@ -350,6 +351,31 @@ def test_the_transport_of_a_worker(ends: Ends) -> None:
     ours.shutdown(socket.SHUT_RDWR)
     thread.join()
     assert asked[-1][0] == Kind.CLOSE
+
+
+def test_sweeps_do_not_pile_up_behind_a_slow_one(ends: Ends) -> None:
+    ours, worker = ends
+    sweeps: list[threading.Event] = []
+    begun = threading.Semaphore(0)
+
+    class App:
+        def sweep(self) -> None:
+            sweeps.append(threading.Event())
+            begun.release()
+            assert sweeps[-1].wait(5)
+
+    sweeper = AsyncWorker(App(), worker, Questions(worker), slots=1)
+    told = (Kind.SWEEP, 0, b"")
+    for _ in range(10):
+        sweeper._take(told)
+    assert begun.acquire(timeout=5)
+    sweeps[0].set()
+    assert Splitter().feed(ours.recv(100)) == [(Kind.SWEPT, 0, b"null")]
+    sweeper._take(told)
+    assert begun.acquire(timeout=5)
+    sweeps[1].set()
+    ours.recv(100)
+    assert len(sweeps) == 2
 
 
 def test_a_process_may_end_itself() -> None:

@@ -161,14 +161,17 @@ class AsyncWorker(BaseWorker):
         if kind == Kind.WAKE:
             self._woken.set()
         elif kind == Kind.SWEEP:
-            threading.Thread(target=self._sweep, name="streamer-sweep", daemon=True).start()
+            # One that takes longer than the interval does the next one's work too.
+            if self._sweeping.acquire(blocking=False):
+                threading.Thread(target=self._sweep, name="streamer-sweep", daemon=True).start()
         else:
             self.control(record)
 
     def _sweep(self) -> None:
-        with self._sweeping:
-            try:
-                self.app.sweep()
-            except Exception:  # noqa: BLE001 - the next round may do better
-                get_logger().exception("the sweep failed")
+        try:
+            self.app.sweep()
+        except Exception:  # noqa: BLE001 - the next round may do better
+            get_logger().exception("the sweep failed")
+        finally:
+            self._sweeping.release()
         self.channel.write(encode_json(Kind.SWEPT, 0, None))
