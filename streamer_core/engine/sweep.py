@@ -5,7 +5,9 @@ cancelled work that did not stop, updates stored and not sent, connections that 
 has expired. Several may run at once: every step is a conditional write.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from streamer_core.engine import deliver, settle
 from streamer_core.engine.dispatch import wake
@@ -18,8 +20,11 @@ from streamer_core.model.ids import request_subject
 from streamer_core.model.policy import Again
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 
+T = TypeVar("T")
+
 _PAGE = 100
 _MOST_PAGES = 100
+_PURGE_S = 20.0
 LOOK_AHEAD_MS = 60_000
 
 
@@ -56,11 +61,17 @@ def sweep(rt: Runtime) -> Swept:
 
 def _lapsed(rt: Runtime) -> int:
     """Take requests from workers that were not heard of: an attempt is spent."""
+    return _all_pages(lambda: rt.store.lapsed(_PAGE), lambda request: _recover(rt, request))
+
+
+def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> int:
+    """Deal with what is found, page after page, as long as that gets anywhere."""
     done = 0
     for _ in range(_MOST_PAGES):
-        page = rt.store.lapsed(_PAGE)
-        done += sum(_recover(rt, request) for request in page)
-        if len(page) < _PAGE:
+        page = read()
+        dealt = sum(map(deal, page))
+        done += dealt
+        if len(page) < _PAGE or not dealt:
             break
     return done
 
@@ -126,13 +137,16 @@ def _end_failed(rt: Runtime, request: Request, failure: Failure) -> bool:
 def _cancelling(rt: Runtime) -> int:
     """End what was asked to stop and did not within its grace; its worker's fence is old then."""
     before = rt.clock.now() - rt.settings.cancel_grace
-    done = 0
-    for request in rt.store.cancelling(before, _PAGE):
-        try:
-            done += _end_cancelled(rt, request, lapsed=False)
-        except LostLease:
-            continue
-    return done
+    return _all_pages(
+        lambda: rt.store.cancelling(before, _PAGE), lambda request: _end_overdue(rt, request)
+    )
+
+
+def _end_overdue(rt: Runtime, request: Request) -> bool:
+    try:
+        return _end_cancelled(rt, request, lapsed=False)
+    except LostLease:
+        return False
 
 
 def _end_cancelled(rt: Runtime, request: Request, *, lapsed: bool) -> bool:
@@ -160,23 +174,31 @@ def _due(rt: Runtime) -> int:
 
 def _unsent(rt: Runtime) -> int:
     before = rt.clock.now() - rt.settings.unsent_after
-    return sum(deliver.send_unsent(rt, one.ref) for one in rt.store.unsent(before, _PAGE))
+    return _all_pages(
+        lambda: rt.store.unsent(before, _PAGE), lambda request: deliver.send_unsent(rt, request.ref)
+    )
 
 
 def _connections(rt: Runtime) -> int:
-    expired = rt.store.expired_connections(_PAGE)
-    for connection_id in expired:
-        deliver.forget(rt, connection_id, "expired")
-    return len(expired)
+    return _all_pages(
+        lambda: rt.store.expired_connections(_PAGE),
+        lambda connection_id: _forget(rt, connection_id),
+    )
+
+
+def _forget(rt: Runtime, connection_id: str) -> bool:
+    deliver.forget(rt, connection_id, "expired")
+    return True
 
 
 def _purge(rt: Runtime) -> int:
-    done = 0
-    for _ in range(_MOST_PAGES):
-        purged = rt.store.purge()
+    """Delete as much as the time allows: a minute of requests may be a hundred thousand and more.
+
+    What is left has expired all the same; the other duties must come round again soon.
+    """
+    done, end = 0, rt.clock.monotonic() + _PURGE_S
+    while rt.clock.monotonic() < end and (purged := rt.store.purge()):
         done += purged
-        if not purged:
-            break
     return done
 
 

@@ -170,6 +170,43 @@ def test_what_has_expired_is_purged() -> None:
     assert rig.app.sweep().purged == 0
 
 
+def test_a_purge_takes_all_there_is_but_only_so_much_time() -> None:
+    rig = Rig(function)
+    for number in range(3500):
+        rig.store.put_value(str(number), 0, expires_at=rig.clock.now() + 1)
+    rig.clock.advance(1)
+    with interrupting(rig.store, "purge", lambda: rig.clock.advance(20_000)):
+        assert rig.app.sweep().purged == 1000
+    assert rig.app.sweep().purged == 2500
+
+
+def test_no_duty_ends_with_its_first_hundred() -> None:
+    rig = Rig(function)
+    for number in range(150):
+        client = rig.client(expires=rig.clock.now() + 40_000)
+        client.ask("a", id=str(number))
+        rig.claim(client.ref(str(number)), lease_ms=90_000)
+        client.ask("streamer.cancel", {"request_id": str(number)})
+    rig.clock.advance(31_000)
+    assert rig.app.sweep().cancelled == 150
+    rig.clock.advance(10_000)
+    assert rig.app.sweep().connections == 150
+
+
+def test_what_cannot_be_sent_holds_up_no_round() -> None:
+    rig = Rig(function)
+    client = rig.client()
+    for number in range(120):
+        client.ask("a", id=str(number))
+    rig.transport.busy_next(client.id, 1_000_000)
+    for number in range(120):
+        rig.app.cancel(client.ref(str(number)))
+    rig.clock.advance(5_001)
+    assert rig.app.sweep().unsent == 0
+    rig.transport.busy_next(client.id, 0)
+    assert rig.app.sweep().unsent == 120
+
+
 def test_what_is_not_finished_never_expires() -> None:
     rig = Rig(function)
     client = queued(rig, options={"delay_ms": 29 * 86_400_000})
