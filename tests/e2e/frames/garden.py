@@ -7,6 +7,9 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
+LIMIT = 128 * 1024
+"""The longest message."""
+_FRAME = 32 * 1024  # the longest frame
 ACTIONS = (
     "echo",
     "work",
@@ -45,7 +48,32 @@ _WORDS = (
         "x" * 300,
     ),
 )
+# Beginning, what is repeated, end: as much as fits.
+_BULKS = (
+    ('{"action":"echo","payload":{"text":"', "x", '"}}'),
+    ('{"action":"echo","payload":{"text":"', "\\u00e4", '"}}'),
+    ('{"action":"echo","payload":{"text":"', "\\ud800", '"}}'),
+    ('{"action":"echo","payload":{"n":', "9", "}}"),
+    ('{"action":"echo","payload":{"n":0.', "1", "}}"),
+    ('{"action":"echo","payload":{"n":1e', "9", "}}"),
+    ('{"action":"echo","payload":{"rows":[', "[],", "0]}}"),
+    ('{"action":"echo","payload":{"rows":[', "{},", "0]}}"),
+    ('{"action":"echo","payload":{"rows":[', '{"a":{"b":1.5}},', "0]}}"),
+    ('{"action":"echo","payload":{', '"same":1,', '"last":0}}'),
+    ('{"action":"echo","metadata":{"', "long", '":1}}'),
+    ('{"action":"', "long", '"}'),
+    ('{"id":"', "long", '","action":"echo"}'),
+    ("", " ", '{"action":"echo"}'),
+    ("", '{"a":', ""),
+    ("", "[", ""),
+    ("[", "[],", "0]"),
+    ('"', "x", '"'),
+    ("", "9", ""),
+)
 _NUMBERS = (0, 1, -1, 2**31, 2**53, 2**63, -(2**63) - 1, 2**200, 0.5, 1e308, -0.0, 10**30)
+
+
+BULK_KINDS = range(len(_BULKS))
 
 
 class Garden:
@@ -129,36 +157,48 @@ class Garden:
             )
         )
 
-    def frames(self, name: str) -> bytes:
-        """Grow one or more frames as they go over the wire, mostly lawful."""
-        chance = self._chance
-        kind, text = chance.random(), self.text(name)
-        if kind < 0.8:
-            return _frame(Opcode.TEXT, text)
-        if kind < 0.9:
-            cut = chance.randrange(len(text) + 1)
-            ping = _frame(Opcode.PING, b"?") if chance.random() < 0.5 else b""
-            rest = _frame(Opcode.CONT, text[cut:])
-            return _frame(Opcode.TEXT, text[:cut], fin=False) + ping + rest
-        if kind < 0.97:
-            return _frame(chance.choice((Opcode.PING, Opcode.PONG)), chance.randbytes(20))
-        return self.unlawful(text)
+    def bulk(self, kind: int | None = None) -> bytes:
+        """Grow a message as long as may be, or one byte longer: much of the same."""
+        begin, again, end = self._chance.choice(_BULKS) if kind is None else _BULKS[kind]
+        size = LIMIT + self._chance.choice((-1000, 0, 1))
+        room = size - len(begin) - len(end)
+        text = begin + again * (room // len(again)) + end
+        return text.encode() + b" " * (size - len(text))
 
-    def unlawful(self, text: bytes) -> bytes:
-        """Grow what ends a connection."""
+    def lawful(self, text: bytes) -> bytes:
+        """Put a message into frames: one, or more with others in between."""
+        chance = self._chance
+        cuts = list(range(0, len(text), _FRAME))[1:]
+        if chance.random() < 0.2:
+            cuts = sorted({*cuts, chance.randrange(len(text) + 1)})
+        starts, ends = [0, *cuts], [*cuts, len(text)]
+        frames = b""
+        for number, (a, b) in enumerate(zip(starts, ends, strict=True)):
+            if chance.random() < 0.1:
+                control = chance.choice((Opcode.PING, Opcode.PONG))
+                frames += _frame(control, chance.randbytes(20))
+            opcode = Opcode.CONT if number else Opcode.TEXT
+            frames += _frame(opcode, text[a:b], fin=b == len(text) and number == len(cuts))
+        return frames
+
+    def unlawful(self, text: bytes) -> tuple[bytes, tuple[int, ...]]:
+        """Grow what ends a connection, and the close codes it may get; none where it may hang.
+
+        1003 and 1009 are PROTOCOL.md's, 1002 is that of RFC 6455 (7.4.1) for all other breaches.
+        """
         chance = self._chance
         return chance.choice(
             (
-                _frame(Opcode.BINARY, text),
-                _frame(Opcode.CONT, text),
-                _frame(Opcode.TEXT, b"x" * 40_000),
-                b"\x89\xfe\x00\x7emask" + b"x" * 126,
-                _frame(Opcode.CLOSE, chance.randbytes(chance.choice((0, 1, 2, 10)))),
-                Frame(Opcode.TEXT, text).serialize(mask=False),
-                b"\xf1" + chance.randbytes(40),
-                b"\x81\xff" + b"\xff" * 8 + b"mask",
-                b"\x83\x80mask",
-                chance.randbytes(chance.randint(2, 300)),
+                (_frame(Opcode.BINARY, text), (1003,)),
+                (_frame(Opcode.TEXT, b"x" * 40_000), (1009,)),
+                (b"\x81\xff" + b"\xff" * 8 + b"mask", (1009, 1002)),
+                (_frame(Opcode.CONT, text), (1002,)),
+                (b"\x89\xfe\x00\x7emask" + b"x" * 126, (1002,)),
+                (Frame(Opcode.TEXT, text).serialize(mask=False), (1002,)),
+                (b"\xf1\x80mask", (1002,)),
+                (b"\x83\x80mask", (1002,)),
+                (_frame(Opcode.CLOSE, chance.randbytes(chance.choice((0, 1, 2, 10)))), ()),
+                (chance.randbytes(chance.randint(2, 300)), ()),
             )
         )
 

@@ -37,3 +37,8 @@ def memory_mb(pid: int, field: str = "VmRSS") -> float:
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
     raise AssertionError(f"no {field} of {pid}")
+
+
+def own_memory_mb() -> float:
+    """Give how much memory this process has."""
+    return memory_mb(os.getpid())
