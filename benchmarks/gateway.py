@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Gateway:
 
 
 @contextmanager
-def gateway(*, quick: bool = False) -> Iterator[Gateway]:
+def gateway(*, quick: bool = False, env: Mapping[str, str] | None = None) -> Iterator[Gateway]:
     """Run `streamer dev` with the benchmarks' handlers, else as it comes.
 
     Other settings are tried by the environment:
@@ -84,13 +84,14 @@ def gateway(*, quick: bool = False) -> Iterator[Gateway]:
 
     Args:
         quick: with one worker process of each kind, which starts sooner.
+        env: more of the environment, which holds for this one.
     """
     with tempfile.TemporaryDirectory(prefix="streamer-benchmark-") as name:
         folder = Path(name)
         (folder / "streamer.toml").write_text(PROJECT + ONE_WORKER_EACH * quick)
         (folder / "handlers.py").write_text((HERE / "handlers.py").read_text())
         log = folder / "gateway.log"
-        process, ready = _started(folder, log)
+        process, ready = _started(folder, log, env or {})
         try:
             yield Gateway(
                 port=ready["port"], pid=process.pid, workers=ready["workers"], folder=folder
@@ -100,7 +101,9 @@ def gateway(*, quick: bool = False) -> Iterator[Gateway]:
             _show_problems(log)
 
 
-def _started(folder: Path, log: Path) -> tuple["subprocess.Popen[bytes]", dict[str, Any]]:
+def _started(
+    folder: Path, log: Path, env: Mapping[str, str]
+) -> tuple["subprocess.Popen[bytes]", dict[str, Any]]:
     read, write = os.pipe()
     command = [sys.executable, "-m", "streamer_plugin_local", "--port", "0", "--no-reload"]
     with log.open("wb") as errors:
@@ -111,6 +114,7 @@ def _started(folder: Path, log: Path) -> tuple["subprocess.Popen[bytes]", dict[s
             stdout=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
+            env={**os.environ, **env},
         )
     os.close(write)
     with os.fdopen(read) as told:
@@ -132,6 +136,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _show_problems(log: Path) -> None:
     lines = log.read_text(errors="replace").splitlines()
+    lines = [line for line in lines if '"level": "info"' not in line]
     for line in lines[:5]:
         print(f"   gateway: {line[:300]}", file=sys.stderr)
     if len(lines) > 5:

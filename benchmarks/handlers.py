@@ -1,5 +1,6 @@
 """What the benchmarks' gateway serves; copied into its folder."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from streamer_core import Context, handler, topic
+from streamer_core.errors import Unavailable
 
 
 class Text(BaseModel):
@@ -52,6 +54,30 @@ def hold(ctx: Context) -> None:
         time.sleep(0.2)
 
 
+class Stages(BaseModel):
+    stages: int
+    pause_ms: int = 30
+    troubles: bool = False
+
+
+@handler("stages", mode="async", retry={"max_attempts": 3, "backoff": "100ms"})
+def stages(request: Stages, ctx: Context) -> dict[str, int]:
+    """Report, put out and keep, stage by stage; with troubles, fail once and be put off once."""
+    pause = threading.Event()
+    first = (ctx.restored or {"stage": 0})["stage"]
+    for stage in range(first, request.stages):
+        ctx.progress(100 * stage / request.stages, f"stage {stage}")
+        ctx.emit({"stage": stage})
+        ctx.checkpoint({"stage": stage + 1})
+        pause.wait(request.pause_ms / 1000)
+        ctx.raise_if_cancelled()
+        if request.troubles and stage == 0:
+            raise Unavailable("not yet")
+        if request.troubles and stage == 1:
+            ctx.continue_later({"stage": 2}, after="100ms")
+    return {"stages": request.stages}
+
+
 @topic("all")
 def all_may(_principal: Any) -> bool:
     """Let everybody listen."""
@@ -62,3 +88,15 @@ def all_may(_principal: Any) -> bool:
 def announce(request: dict[str, Any], ctx: Context) -> None:
     """Publish what came to all who listen."""
     ctx.publish("all", request)
+
+
+@topic("visits")
+def all_may_hear(_principal: Any) -> bool:
+    """Let everybody hear of visits."""
+    return True
+
+
+@handler("tell")
+def tell(request: dict[str, Any], ctx: Context) -> None:
+    """Publish a visit."""
+    ctx.publish("visits", request)

@@ -20,6 +20,7 @@ class Options:
         connections: how many there are where there are many.
         curves: which ones `growth` measures; all, where none is named.
         plots: the folder that `growth` draws them in.
+        async_rate, sync_rate: queued requests and messages a second that the soak offers.
     """
 
     quick: bool = False
@@ -28,6 +29,8 @@ class Options:
     connections: int | None = None
     curves: list[str] = field(default_factory=list)
     plots: Path = PLOTS
+    async_rate: int | None = None
+    sync_rate: int | None = None
 
     def size(self, full: T, quick: T) -> T:
         """Choose between the two sizes."""

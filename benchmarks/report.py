@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+_NUMBERS = re.compile(r"\[\s+([-+.,\deE\s]+?)\s+\]")
 COLUMNS = ("figure", "value", "unit", "bound", "aim", "")
 
 
@@ -61,6 +63,7 @@ class Report:
         self.figures: list[Figure] = []
         self.raw: dict[str, Any] = {}
         self.notes: list[str] = []
+        self.failures: list[str] = []
         self._machine = machine()
 
     def add(self, name: str, value: float, unit: str = "", **bounds: Any) -> None:
@@ -74,6 +77,10 @@ class Report:
     def note(self, sentence: str) -> None:
         """Add a line below the table."""
         self.notes.append(sentence)
+
+    def fail(self, sentence: str) -> None:
+        """Add a line below the table, and have the run end with an exit code that says so."""
+        self.failures.append(sentence)
 
     def print(self) -> None:
         """Print the table."""
@@ -89,7 +96,7 @@ class Report:
                 for column, (text, width) in enumerate(zip(row, widths, strict=True))
             )
             print("  " + "  ".join(cells).rstrip())
-        for sentence in self.notes:
+        for sentence in [*self.notes, *(f"FAILED: {one}" for one in self.failures)]:
             print(f"  {sentence}")
 
     def write(self, folder: Path) -> Path:
@@ -103,10 +110,16 @@ class Report:
             **self._machine,
             "figures": [{**asdict(f), "verdict": f.verdict} for f in self.figures],
             "notes": self.notes,
+            "failures": self.failures,
             "raw": self.raw,
         }
-        path.write_text(json.dumps(what, indent=2) + "\n", "utf-8")
+        path.write_text(_lines(json.dumps(what, indent=2)) + "\n", "utf-8")
         return path
+
+
+def _lines(text: str) -> str:
+    """Put each list of numbers on one line."""
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def _number(value: float | None) -> str:

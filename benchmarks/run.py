@@ -12,8 +12,9 @@ from benchmarks.options import PLOTS, Options
 from benchmarks.report import Report
 
 NAMES = ("routing", "start", "echo", "queue", "idle", "fanout", "reconnect")
-ON_DEMAND = {"peers": "peers.compare", "growth": "growth.curves"}
-"""`peers` needs the network once, and a redis-server; `growth` needs matplotlib, and minutes."""
+ON_DEMAND = {"peers": "peers.compare", "growth": "growth.curves", "soak": "soak.run"}
+"""`peers` needs the network once, and a redis-server; `growth` needs matplotlib, and minutes; `soak`
+takes 25 minutes."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -28,7 +29,10 @@ def main() -> None:
         connections=given.connections,
         curves=given.curve,
         plots=PLOTS if folder == RESULTS else folder / "growth",
+        async_rate=given.async_rate,
+        sync_rate=given.sync_rate,
     )
+    failed = False
     for name in given.names or NAMES:
         began = time.monotonic()
         module = import_module(f"benchmarks.{ON_DEMAND.get(name, name)}")
@@ -38,6 +42,8 @@ def main() -> None:
         report.print()
         path = report.write(folder)
         print(f"  {time.monotonic() - began:.1f} s; written to {path}", flush=True)
+        failed = failed or bool(report.failures)
+    sys.exit(failed)
 
 
 def _scratch() -> Path:
@@ -66,6 +72,8 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         help="where the JSON goes, and growth's plots; benchmarks/results and docs/growth",
     )
+    parser.add_argument("--async-rate", type=int, help="queued requests a second, for soak")
+    parser.add_argument("--sync-rate", type=int, help="messages a second, for soak")
     given = parser.parse_args()
     if unknown := set(given.names) - {*NAMES, *ON_DEMAND}:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")

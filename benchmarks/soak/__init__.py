@@ -1,0 +1,1 @@
+"""A long run under load that ends in one question: does anything grow?"""
