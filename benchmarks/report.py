@@ -54,12 +54,14 @@ class Report:
         name: the benchmark's.
         title: a line about it.
         quick: sizes were those of a smoke test: figures mean nothing.
+        command: what was typed to run it.
     """
 
-    def __init__(self, name: str, title: str, *, quick: bool) -> None:
+    def __init__(self, name: str, title: str, *, quick: bool, command: str = "") -> None:
         self.name = name
         self.title = title
         self.quick = quick
+        self.command = command
         self.figures: list[Figure] = []
         self.raw: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -85,7 +87,7 @@ class Report:
     def print(self) -> None:
         """Print the table."""
         rows = [
-            (f.name, _number(f.value), f.unit, _number(f.bound), _number(f.aim), f.verdict)
+            (f.name, number(f.value), f.unit, number(f.bound), number(f.aim), f.verdict)
             for f in self.figures
         ]
         widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
@@ -107,6 +109,7 @@ class Report:
             "benchmark": self.name,
             "title": self.title,
             "quick": self.quick,
+            "command": self.command,
             **self._machine,
             "figures": [{**asdict(f), "verdict": f.verdict} for f in self.figures],
             "notes": self.notes,
@@ -122,7 +125,8 @@ def _lines(text: str) -> str:
     return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a number so that it can be read: three digits, thousands apart."""
     if value is None:
         return ""
     if value == 0 or abs(value) >= 100:
@@ -133,6 +137,8 @@ def _number(value: float | None) -> str:
 def machine() -> dict[str, Any]:
     """Say where and when this is, how busy it was, and which commit."""
     commit = _git("rev-parse", "HEAD")
+    # Figures written by the benchmark before this one are no change of what is measured.
+    changes = _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!docs")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
@@ -140,7 +146,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "kernel": platform.release(),
         "load_before": os.getloadavg()[0],
-        "commit": f"{commit}+changes" if _git("status", "--porcelain") else commit,
+        "commit": f"{commit}+changes" if changes else commit,
     }
 
 

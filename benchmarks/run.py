@@ -1,6 +1,8 @@
 """Runs all benchmarks, or those named."""
 
 import argparse
+import os
+import shlex
 import sys
 import tempfile
 import time
@@ -16,6 +18,8 @@ ON_DEMAND = {"peers": "peers.compare", "growth": "growth.curves", "soak": "soak.
 """`peers` needs the network once, and a redis-server; `growth` needs matplotlib, and minutes; `soak`
 takes 25 minutes."""
 RESULTS = Path(__file__).parent / "results"
+SETTINGS = ("STREAMER_PLUGINS__LOCAL__", "STREAMER_PLUGINS__SQLITE__")
+"""Variables that change what is measured."""
 
 
 def main() -> None:
@@ -37,7 +41,7 @@ def main() -> None:
         began = time.monotonic()
         module = import_module(f"benchmarks.{ON_DEMAND.get(name, name)}")
         title = (module.__doc__ or "").partition("\n")[0].rstrip(".")
-        report = Report(name, title, quick=given.quick)
+        report = Report(name, title, quick=given.quick, command=_command(name, given))
         module.run(report, options)
         report.print()
         path = report.write(folder)
@@ -49,6 +53,17 @@ def main() -> None:
 def _scratch() -> Path:
     """Give the folder for what is not worth keeping."""
     return Path(tempfile.gettempdir()) / "streamer-benchmarks-quick"
+
+
+def _command(name: str, given: argparse.Namespace) -> str:
+    """Write what measures the same again."""
+    words = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(SETTINGS)]
+    words += ["python", "-m", "benchmarks", name]
+    words += ["--quick"] if given.quick else []
+    words += [f"--rate={rate}" for rate in given.rate]
+    words += [f"--seconds={given.seconds:g}"] if given.seconds else []
+    words += [f"--connections={given.connections}"] if given.connections else []
+    return shlex.join(words)
 
 
 def _arguments() -> argparse.Namespace:
