@@ -101,6 +101,12 @@ def run(report: Report, options: Options) -> None:
     )
 
 
+def costs_of(action: str, sizes: tuple[int, int]) -> list[float]:
+    """Receive so many batches of so many messages; give what one cost in each, in µs."""
+    with _app() as app:
+        return [cost for cost, _ in _measured(app, _connection(app), action, sizes)]
+
+
 Batch = tuple[float, dict[str, float]]
 """What a message cost, and its steps, in µs."""
 

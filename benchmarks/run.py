@@ -15,8 +15,7 @@ from benchmarks.report import Report
 
 NAMES = ("routing", "start", "echo", "queue", "idle", "fanout", "reconnect")
 ON_DEMAND = {"peers": "peers.compare", "growth": "growth.curves", "soak": "soak.run"}
-"""`peers` needs the network once, and a redis-server; `growth` needs matplotlib, and minutes; `soak`
-takes 25 minutes."""
+"""`peers` needs the network once, and a redis-server; `growth` matplotlib; `soak` 25 minutes."""
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = ("STREAMER_PLUGINS__LOCAL__", "STREAMER_PLUGINS__SQLITE__")
 """Variables that change what is measured."""

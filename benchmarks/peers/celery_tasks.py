@@ -7,8 +7,14 @@ import time
 from celery import Celery
 from telling import tell
 
+late = os.environ["ACKS_LATE"] == "1"
 app = Celery("peer", broker=os.environ["REDIS_URL"])
-app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=64)
+app.conf.update(
+    task_ignore_result=True,
+    worker_prefetch_multiplier=64,
+    task_acks_late=late,
+    task_reject_on_worker_lost=late,
+)
 
 
 @app.task(name="noop")

@@ -1,178 +1,87 @@
 """What a user would pick instead, doing the same work in the same run.
 
-python-socketio with Celery and with Dramatiq on Redis, and Chalice's dispatch for routing. Redis is
-run as it comes (snapshots: what was acknowledged last may be lost) and with `appendfsync always`.
-Streamer's own rows are on SQLite with `synchronous=FULL`. See PLAN.md for what is missing.
+python-socketio with Celery and with Dramatiq on Redis, and Chalice's dispatch for routing. Each is
+set up as `setups.py` says, as fast as it gets and as durable as it gets; Streamer's own row is on
+SQLite with `synchronous=FULL`.
 """
 
 import json
+import statistics
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 
-from benchmarks.gateway import gateway
-from benchmarks.load import Figures, running
+from benchmarks import routing
 from benchmarks.options import Options
-from benchmarks.peers import places
-from benchmarks.report import Report
+from benchmarks.peers import places, processes
+from benchmarks.peers.measures import Found, Measure, found, rate_of, ready
+from benchmarks.peers.places import Place
+from benchmarks.peers.setups import STREAMER, setups
+from benchmarks.report import Report, number
 
-Given = dict[str, float | str]
-
-SOCKETIO: Given = {"path": "/socket.io/?EIO=4&transport=websocket", "socketio": 1}
-CONNECTIONS = 100
-PROCESSES, THREADS = 2, 32
-SETTLE_S = 1.0
-CELERY = ["-m", "celery", "-A", "celery_tasks", "worker", "-l", "error", "--without-gossip"]
-CELERY += ["--without-mingle", "--without-heartbeat", "-Ofair"]
-DRAMATIQ = ["-m", "dramatiq", "dramatiq_tasks"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Something that serves the loads.
-
-    Args:
-        name: with its durability.
-        port: where it listens.
-        more: what the load generator must know of it.
-        server: the process that holds the connections, or is the parent of those that do.
-        all: the parents of all its processes.
-    """
-
-    name: str
-    port: int
-    more: Given
-    server: int
-    all: list[int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One thing that all places are measured by."""
-
-    name: str
-    unit: str
-    more_is_better: bool = False
-
-
-RATE = Measure(name="echo", unit="/s", more_is_better=True)
-DONE = Measure(name="enqueue to complete", unit="/s", more_is_better=True)
-ACK = Measure(name="acknowledgment p99 at 200/s", unit="ms")
-FIRST = Measure(name="first progress p99 at 200/s", unit="ms")
-RESULT = Measure(name="result p99 at 200/s, of 50 ms of work", unit="ms")
-MEMORY = Measure(name="memory of all processes after it", unit="MB")
-IDLE = Measure(name="an idle connection, in the server", unit="KB")
-MEASURES = (RATE, DONE, ACK, FIRST, RESULT, MEMORY, IDLE)
-
-Found = dict[Measure, float]
+ROUNDS = 3
+BEST = Measure(name="routing a message, best", unit="µs")
+MEDIAN = Measure(name="routing a message, median", unit="µs")
+CHALICE = "Chalice's dispatch"
 
 
 def run(report: Report, options: Options) -> None:
     """Streamer first, then each peer, with the same loads; then the ratios."""
-    _chalice(report)
-    found: dict[str, Found] = {}
-    for place in _places(options):
-        found[place.name] = _found(report, options, place)
-        for measure, value in found[place.name].items():
-            report.add(f"{place.name}: {measure.name}", value, measure.unit)
-    own, *peers = found
-    for peer in peers:
-        for measure in MEASURES:
-            times = found[own][measure] / (found[peer][measure] or 1)
-            better = times if measure.more_is_better else 1 / (times or 1)
-            report.add(f"{own} against {peer}: {measure.name}", better, "times as good")
-
-
-def _chalice(report: Report) -> None:
-    program = places.HERE / "chalice_routing.py"
-    done = subprocess.run(
-        [str(places.python()), str(program)], check=True, stdout=subprocess.PIPE, text=True
+    _compare(report, "routing", _routing(options))
+    report.note(
+        f"{CHALICE} hands over the connection and the body: no identity, no gates, no limits on "
+        "what is decoded; finding the action, validating and encoding are the application's"
     )
-    cost = json.loads(done.stdout)
-    report.add("Chalice: routing a message", cost["best"], "µs")
-    report.add("Chalice: routing a message, median", cost["median"], "µs")
-    report.note("Chalice: no gates, no limits on what is decoded; compare with `routing`")
+    all_found: dict[str, Found] = {}
+    durability: dict[str, dict[str, str]] = {}
+    for place in _places(options):
+        ready(place)
+        all_found[place.name] = found(report, options, place)
+        durability[place.name] = asdict(place.durability)
+    _compare(report, "requests", all_found)
+    report.keep("durability", durability)
+    report.note(
+        f"latencies at {rate_of(options)}/s; an idle connection is counted in what holds and "
+        "answers it: Streamer's gateway and workers, the peers' uvicorn"
+    )
 
 
 def _places(options: Options) -> Iterator[Place]:
-    with gateway(quick=options.quick) as server:
-        yield Place(
-            name="streamer, FULL",
-            port=server.port,
-            more={},
-            server=server.pid,
-            all=[server.pid],
-        )
-    for queue in ("celery", "dramatiq"):
-        for fsync in options.size(("no", "always"), ("no",)):
-            with _peer(queue, fsync) as place:
-                yield place
+    with places.own(quick=options.quick) as own:
+        yield own
+    for setup in setups(quick=options.quick):
+        with places.peer(setup) as place:
+            yield place
 
 
-@contextmanager
-def _peer(queue: str, fsync: str) -> Iterator[Place]:
-    """Run Redis, the queue's workers and the server."""
-    python, port = str(places.python()), places.free_port()
-    workers = {
-        "celery": [*CELERY, "--pool", "threads", "--concurrency", str(THREADS)],
-        "dramatiq": [*DRAMATIQ, "--processes", "1", "--threads", str(THREADS)],
-    }
-    serve = ["-m", "uvicorn", "server:app", "--port", str(port), "--workers", str(PROCESSES)]
-    serve += ["--log-level", "error", "--backlog", "1024"]
-    with places.redis(fsync) as (url, redis):
-        environment = {"REDIS_URL": url, "PEER": queue, "PYTHONPATH": str(places.HERE)}
-        # As many worker processes as Streamer's gateway has.
-        with (
-            places.process([python, *_named(workers[queue], 1)], environment) as first,
-            places.process([python, *_named(workers[queue], 2)], environment) as second,
-            places.process([python, *serve], environment) as server,
-        ):
-            places.wait_for(port)
-            yield Place(
-                name=f"socketio+{queue}, fsync {fsync}",
-                port=port,
-                more=SOCKETIO,
-                server=server,
-                all=[redis, first, second, server],
-            )
-
-
-def _named(command: list[str], number: int) -> list[str]:
-    """Celery wants a name for each worker of a host."""
-    return [*command, "-n", f"w{number}@%h"] if "celery" in command else command
-
-
-def _found(report: Report, options: Options, place: Place) -> Found:
-    def load(**given: float | str) -> Figures:
-        times: Given = {"seconds": options.duration, "warmup": options.size(3.0, 1.0)}
-        with running("requests", place.port, **times, **given, **place.more) as under_way:
-            figures = under_way.figures()
-        report.keep(f"{place.name}: {given['action']}", figures)
-        if lost := figures["errors"] + figures["missing"]:
-            report.note(f"{place.name}, {given['action']}: {lost} never ended")
-        return figures
-
-    echo = load(action="echo", connections=CONNECTIONS)
-    noop = load(action="noop", connections=CONNECTIONS, depth=options.size(8, 1))
-    slow = load(action="report", connections=20, rate=options.size(200, 50))
+def _routing(options: Options) -> dict[str, Found]:
+    """Take turns, so that a slow moment of the machine meets both."""
+    batches, times = options.size((200, 100), (10, 50))
+    costs: dict[str, list[float]] = {STREAMER: [], CHALICE: []}
+    command = [str(processes.python()), str(processes.HERE / "chalice_routing.py")]
+    command += [str(batches), str(times)]
+    for _ in range(ROUNDS):
+        costs[STREAMER] += routing.costs_of("model", (batches, times))
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        costs[CHALICE] += json.loads(done.stdout)
     return {
-        RATE: echo["ended_within"] / echo["seconds"],
-        DONE: noop["ended_within"] / noop["seconds"],
-        ACK: slow["ack"].get("p99", 0),
-        FIRST: slow["progress"].get("p99", 0),
-        RESULT: slow["end"].get("p99", 0),
-        MEMORY: places.memory_of_all(place.all) / 1024**2,
-        IDLE: _idle(place, options.size(2000, 100)),
+        name: {BEST: min(those), MEDIAN: statistics.median(those)} for name, those in costs.items()
     }
 
 
-def _idle(place: Place, count: int) -> float:
-    before = places.memory_of_all([place.server])
-    with running("idle", place.port, connections=count, **place.more) as crowd:
-        crowd.until("open")
-        time.sleep(SETTLE_S)
-        held = places.memory_of_all([place.server]) - before
-        crowd.figures()
-    return held / count / 1024
+def _compare(report: Report, table: str, all_found: dict[str, Found]) -> None:
+    """Add what was found, the ratios, and a line wherever a peer wins."""
+    own = all_found[STREAMER]
+    report.keep(table, {"places": list(all_found), "measures": [one.name for one in own]})
+    for name, figures in all_found.items():
+        for measure, value in figures.items():
+            report.add(f"{name}: {measure.name}", value, measure.unit)
+    for name, figures in all_found.items():
+        for measure, value in figures.items() if name != STREAMER else ():
+            times = measure.times(own[measure], value)
+            report.add(f"against {name}: {measure.name}", times, "times as good")
+            if round(times, 2) < 1:
+                report.note(
+                    f"{name} wins in {measure.name}: {number(value)} {measure.unit} against "
+                    f"{number(own[measure])}"
+                )

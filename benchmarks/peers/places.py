@@ -1,112 +1,101 @@
-"""Peers' own environment, Redis and processes: made in scratch folders, gone afterwards."""
+"""What serves the loads: Streamer's gateway, or a peer with its Redis, workers and server."""
 
-import hashlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gateway import memory_of
+from benchmarks.gateway import gateway
+from benchmarks.peers import processes
+from benchmarks.peers.setups import OWN, PROCESSES, STREAMER, Durability, Setup
 
-HERE = Path(__file__).parent
-START_S, END_S = 60.0, 20.0
-
-
-def python() -> Path:
-    """Give the Python that has the peers; installs them once for each state of the list."""
-    wanted = HERE / "requirements.txt"
-    digest = hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"streamer-peers-{os.getuid()}-{digest}"
-    program = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(program), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(wanted)], check=True)
-        (folder / "complete").touch()
-    return program
+NOTHING_MORE: Mapping[str, float | str] = {}
+SOCKETIO: Mapping[str, float | str] = {
+    "path": "/socket.io/?EIO=4&transport=websocket",
+    "socketio": 1,
+}
+UVICORN = ("-m", "uvicorn", "server:app", "--workers", str(PROCESSES), "--backlog", "1024")
+UVICORN_QUIET = ("--log-level", "error", "--no-access-log")
 
 
-@contextmanager
-def redis(appendfsync: str) -> Iterator[tuple[str, int]]:
-    """Run a Redis on a free port; give its URL and process id.
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Something that serves the loads.
 
     Args:
-        appendfsync: `no`: snapshots only, as Redis comes; `always`: what is acknowledged is on
-            disk, as with SQLite `synchronous=FULL`.
+        name: with its durability.
+        durability: in words.
+        port: where it listens.
+        more: what the load generator must know of it.
+        server: the process that holds the connections, or is the parent of those that do.
+        all: the parents of all its processes.
+        logs: where they write what went wrong.
     """
-    program = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
-    if not program:
-        raise RuntimeError("no redis-server: apt-get install redis-server, or set REDIS_SERVER")
-    port = free_port()
-    durable = ["--appendonly", "yes", "--appendfsync", "always"]
-    with tempfile.TemporaryDirectory(prefix="streamer-benchmark-") as folder:
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
-        command += durable if appendfsync == "always" else []
-        with process(command, {}) as pid:
-            wait_for(port)
-            yield f"redis://127.0.0.1:{port}/0", pid
+
+    name: str
+    durability: Durability
+    port: int
+    more: Mapping[str, float | str]
+    server: int
+    all: list[int]
+    logs: Path
+
+    @property
+    def memory(self) -> int:
+        """Bytes (PSS) of all its processes."""
+        return processes.memory_of_all(self.all)
+
+    def said(self) -> str:
+        """Give the last that its processes wrote."""
+        texts = {log.name: log.read_text(errors="replace") for log in self.logs.glob("*.log")}
+        return "\n".join(f"{name}: {text[-1000:]}" for name, text in texts.items() if text)
 
 
 @contextmanager
-def process(command: list[str], environment: dict[str, str]) -> Iterator[int]:
-    """Run a program among the peers' files; give its process id. Its group ends with it."""
-    started = subprocess.Popen(
-        command,
-        cwd=HERE,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield started.pid
-    finally:
-        with ExitStack() as always:
-            always.callback(started.wait)
-            always.callback(_kill_group, started.pid)
-            started.send_signal(signal.SIGTERM)
-            started.wait(END_S)
+def own(*, quick: bool) -> Iterator[Place]:
+    """Run Streamer."""
+    with gateway(quick=quick) as server:
+        yield Place(
+            name=STREAMER,
+            durability=OWN,
+            port=server.port,
+            more=NOTHING_MORE,
+            server=server.pid,
+            all=[server.pid],
+            logs=server.folder,
+        )
 
 
-def _kill_group(leader: int) -> None:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+@contextmanager
+def peer(setup: Setup) -> Iterator[Place]:
+    """Run Redis, the queue's workers and the server."""
+    program, port = str(processes.python()), processes.free_port()
+    with ExitStack() as stack:
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamer-benchmark-")))
+        url, redis_pid = stack.enter_context(processes.redis(setup.fsync, logs))
+        environment = {
+            "REDIS_URL": url,
+            "PEER": setup.queue,
+            "ACKS_LATE": str(int(setup.acks_late)),
+            "PYTHONPATH": str(processes.HERE),
+        }
 
+        def run(name: str, *arguments: str) -> int:
+            command = [program, *arguments]
+            return stack.enter_context(
+                processes.process(command, environment, logs / f"{name}.log")
+            )
 
-def memory_of_all(parents: list[int]) -> int:
-    """Give the PSS of processes and all they have started, in bytes."""
-    total, waiting = 0, list(parents)
-    while waiting:
-        pid = waiting.pop()
-        total += memory_of(pid).pss
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            waiting.extend(map(int, (task / "children").read_text().split()))
-    return total
-
-
-def free_port() -> int:
-    """Find a port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"nobody listens on {port}")
+        workers = [run(f"worker{n}", *command) for n, command in enumerate(setup.workers)]
+        server = run("server", *UVICORN, "--port", str(port), *UVICORN_QUIET)
+        processes.wait_for(port)
+        yield Place(
+            name=setup.name,
+            durability=setup.durability,
+            port=port,
+            more=SOCKETIO,
+            server=server,
+            all=[redis_pid, *workers, server],
+            logs=logs,
+        )

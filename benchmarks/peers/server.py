@@ -32,7 +32,9 @@ else:
         task.send(*arguments)
 
 
-sio = socketio.AsyncServer(async_mode="asgi", client_manager=socketio.AsyncRedisManager(URL))
+sio = socketio.AsyncServer(
+    async_mode="asgi", client_manager=socketio.AsyncRedisManager(URL), transports=["websocket"]
+)
 app = socketio.ASGIApp(sio)
 
 
