@@ -14,7 +14,7 @@ SOURCES := streamer_core benchmarks $(wildcard plugins/*/src clients/python/src 
 MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast chaos bench growth soak lint types format constraints clean
+.PHONY: help setup demo test test-fast chaos bench growth soak performance lint types format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ growth: $(BENCH_STAMP) ## Measure how its cost grows with its load, and draw doc
 
 soak: $(STAMP) ## Run it under load for 20 minutes, and fail if anything grows (SECONDS=n)
 	@$(PY) -m benchmarks soak $(SECONDS:%=--seconds %)
+
+performance: $(STAMP) ## Write what the benchmarks found into docs/performance.md
+	@$(PY) -m benchmarks.page
 
 lint: $(STAMP) ## Check style, format and types
 	@$(PY) -m ruff check .

@@ -126,10 +126,10 @@ def _lines(text: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a number so that it can be read: three digits, thousands apart."""
+    """Write a number so that it can be read: whole, or three digits; thousands apart."""
     if value is None:
         return ""
-    if value == 0 or abs(value) >= 100:
+    if float(value).is_integer() or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 

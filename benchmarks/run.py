@@ -58,10 +58,12 @@ def _command(name: str, given: argparse.Namespace) -> str:
     """Write what measures the same again."""
     words = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(SETTINGS)]
     words += ["python", "-m", "benchmarks", name]
-    words += ["--quick"] if given.quick else []
-    words += [f"--rate={rate}" for rate in given.rate]
-    words += [f"--seconds={given.seconds:g}"] if given.seconds else []
-    words += [f"--connections={given.connections}"] if given.connections else []
+    for option, value in vars(given).items():
+        if option in {"names", "out"} or not value:
+            continue
+        flag = "--" + option.replace("_", "-")
+        values = value if isinstance(value, list) else [value]
+        words += [flag if one is True else f"{flag}={one}" for one in values]
     return shlex.join(words)
 
 

@@ -27,7 +27,7 @@ CHALICE = "Chalice's dispatch"
 
 def run(report: Report, options: Options) -> None:
     """Streamer first, then each peer, with the same loads; then the ratios."""
-    _compare(report, "routing", _routing(options))
+    compare(report, "routing", _routing(options))
     report.note(
         f"{CHALICE} hands over the connection and the body: no identity, no gates, no limits on "
         "what is decoded; finding the action, validating and encoding are the application's"
@@ -38,7 +38,7 @@ def run(report: Report, options: Options) -> None:
         ready(place)
         all_found[place.name] = found(report, options, place)
         durability[place.name] = asdict(place.durability)
-    _compare(report, "requests", all_found)
+    compare(report, "requests", all_found)
     report.keep("durability", durability)
     report.note(
         f"latencies at {rate_of(options)}/s; an idle connection is counted in what holds and "
@@ -69,7 +69,7 @@ def _routing(options: Options) -> dict[str, Found]:
     }
 
 
-def _compare(report: Report, table: str, all_found: dict[str, Found]) -> None:
+def compare(report: Report, table: str, all_found: dict[str, Found]) -> None:
     """Add what was found, the ratios, and a line wherever a peer wins."""
     own = all_found[STREAMER]
     report.keep(table, {"places": list(all_found), "measures": [one.name for one in own]})

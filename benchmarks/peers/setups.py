@@ -65,7 +65,8 @@ class Setup:
 STREAMER = "streamer (SQLite, synchronous FULL)"
 OWN = Durability(
     acknowledged="on disk (SQLite in WAL, `synchronous=FULL`)",
-    killed="its requests run again, from their last checkpoint",
+    killed="its requests run again from their last checkpoint, once their lease (30 s) has lapsed "
+    "and the sweeper (each minute) has come by",
     away="all of it: the client asks for what is after the last it has",
 )
 
