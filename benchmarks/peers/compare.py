@@ -16,13 +16,13 @@ from benchmarks.options import Options
 from benchmarks.peers import places, processes
 from benchmarks.peers.measures import Found, Measure, found, rate_of, ready
 from benchmarks.peers.places import Place
-from benchmarks.peers.setups import STREAMER, setups
+from benchmarks.peers.setups import setups
 from benchmarks.report import Report, number
 
 ROUNDS = 3
 BEST = Measure(name="routing a message, best", unit="µs")
 MEDIAN = Measure(name="routing a message, median", unit="µs")
-CHALICE = "Chalice's dispatch"
+ENGINE, CHALICE = "streamer's engine (in memory)", "Chalice's dispatch"
 
 
 def run(report: Report, options: Options) -> None:
@@ -57,11 +57,11 @@ def _places(options: Options) -> Iterator[Place]:
 def _routing(options: Options) -> dict[str, Found]:
     """Take turns, so that a slow moment of the machine meets both."""
     batches, times = options.size((200, 100), (10, 50))
-    costs: dict[str, list[float]] = {STREAMER: [], CHALICE: []}
+    costs: dict[str, list[float]] = {ENGINE: [], CHALICE: []}
     command = [str(processes.python()), str(processes.HERE / "chalice_routing.py")]
     command += [str(batches), str(times)]
     for _ in range(ROUNDS):
-        costs[STREAMER] += routing.costs_of("model", (batches, times))
+        costs[ENGINE] += routing.costs_of("model", (batches, times))
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         costs[CHALICE] += json.loads(done.stdout)
     return {
@@ -70,14 +70,14 @@ def _routing(options: Options) -> dict[str, Found]:
 
 
 def compare(report: Report, table: str, all_found: dict[str, Found]) -> None:
-    """Add what was found, the ratios, and a line wherever a peer wins."""
-    own = all_found[STREAMER]
+    """Add what was found, the first's ratios to the others, and a line wherever another wins."""
+    own, *peers = all_found.values()
     report.keep(table, {"places": list(all_found), "measures": [one.name for one in own]})
     for name, figures in all_found.items():
         for measure, value in figures.items():
             report.add(f"{name}: {measure.name}", value, measure.unit)
-    for name, figures in all_found.items():
-        for measure, value in figures.items() if name != STREAMER else ():
+    for name, figures in zip(list(all_found)[1:], peers, strict=True):
+        for measure, value in figures.items():
             times = measure.times(own[measure], value)
             report.add(f"against {name}: {measure.name}", times, "times as good")
             if round(times, 2) < 1:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.peers.setups import STREAMER
 from benchmarks.report import number
 from benchmarks.tables import Result, listed, measured, table, value
 
@@ -33,10 +32,11 @@ def _found(figures: Figures, compared: Mapping[str, list[str]]) -> str:
 
 def _checks(figures: Figures, raw: Mapping[str, Any]) -> str:
     """Show what is no comparison: what never ended, how busy the load generator was."""
-    compared = {AWAY, *raw["requests"]["measures"], *raw["routing"]["measures"]}
-    said = [name.partition(f"{STREAMER}: ")[2] for name in figures]
+    places = raw["requests"]["places"]
+    compared = {AWAY, *raw["requests"]["measures"]}
+    said = [name.partition(f"{places[0]}: ")[2] for name in figures]
     checks = [name for name in said if name and name not in compared]
-    return _side_by_side(figures, raw["requests"]["places"], checks)
+    return _side_by_side(figures, places, checks)
 
 
 def _side_by_side(figures: Figures, places: list[str], measures: list[str]) -> str:
@@ -48,7 +48,7 @@ def _side_by_side(figures: Figures, places: list[str], measures: list[str]) -> s
 
 
 def _ratios(figures: Figures, compared: Mapping[str, list[str]]) -> str:
-    peers = [place for place in compared["places"] if place != STREAMER]
+    _, *peers = compared["places"]
     rows = [
         [measure, *(_times(figures[f"against {peer}: {measure}"]["value"]) for peer in peers)]
         for measure in compared["measures"]

@@ -159,7 +159,7 @@ def test_the_command_names_every_option(tmp_path: Path) -> None:
 def test_peers_stand_side_by_side_with_ratios_and_what_they_keep(tmp_path: Path) -> None:
     peer = "celery threads (snapshots, acks early)"
     report = Report("peers", "A title", quick=False, command="python -m benchmarks peers")
-    routing = {STREAMER: {compare.BEST: 30.0}, compare.CHALICE: {compare.BEST: 10.0}}
+    routing = {compare.ENGINE: {compare.BEST: 30.0}, compare.CHALICE: {compare.BEST: 10.0}}
     compare.compare(report, "routing", routing)
     for place, told in {STREAMER: 20, peer: 0}.items():
         report.add(f"{place}: {AWAY}", told, "of 20")
