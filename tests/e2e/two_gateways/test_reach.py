@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from streamer_client import Backoff, Client, Request, Settings
 
+from streamer_core.model.ids import request_subject
 from streamer_core.ports import Query, Store
 from tests.e2e.kit.bounds import eventually, soon
 from tests.e2e.kit.promises import Kept, check_store
@@ -23,6 +24,7 @@ _SETTINGS = {"handlers": ["tests.e2e.project.jobs", "tests.e2e.project.rooms"]}
 _QUICK = Settings(backoff=Backoff(base=0.05, cap=0.5), gap_timeout=0.3)
 _PROMPTLY_S = 10
 _BOUND_S = 60
+_MANY = 24  # one gateway runs 16 at once
 _STEPS = 50
 _LONG = {"steps": _STEPS, "pause_ms": 50}
 
@@ -89,7 +91,7 @@ def test_a_gateway_that_stands_still_holds_up_nobody_elses(pair: Pair) -> None:
             Client(still.gateway.url, settings=_QUICK) as its,
             Client(moves.gateway.url, settings=_QUICK) as others,
         ):
-            its_own = [its.submit("work", _LONG) for _ in range(12)]
+            its_own = [its.submit("work", _LONG) for _ in range(_MANY)]
             await soon(lambda: _works_for(moves, its_own), "the other works for its clients")
             os.kill(still.gateway.pid, signal.SIGSTOP)
             try:
@@ -115,10 +117,11 @@ def test_clients_of_a_killed_gateway_go_on_at_the_other(pair: Pair) -> None:
             proxied(killed.gateway.port) as proxy,
             Client(proxy.url, settings=_QUICK) as client,
         ):
-            asked = [client.submit("work", _LONG) for _ in range(12)]
+            asked = [client.submit("work", _LONG) for _ in range(_MANY)]
             followed = [asyncio.create_task(_followed(handle)) for handle in asked]
             await soon(lambda: _works_for(lives, asked), "the other works for its clients")
-            before = _connections(store)
+            before = _subscribers(store, asked)
+            assert before
             proxy.lead_nowhere()
             killed.kill()
             # Nobody is back yet: the other's workers found them gone.
@@ -167,6 +170,12 @@ def test_connections_of_a_killed_run_are_gone_for_the_next(stand: Stand) -> None
 
 def _connections(store: Store) -> set[str]:
     return {connection.id for connection in store.connections()}
+
+
+def _subscribers(store: Store, asked: Sequence[Request]) -> set[str]:
+    names = {handle.id for handle in asked}
+    refs = [record.ref for record in store.query(Query()).items if record.id in names]
+    return {one for ref in refs for one in store.subscribers(request_subject(ref))}
 
 
 def _ended(store: Store) -> bool:
