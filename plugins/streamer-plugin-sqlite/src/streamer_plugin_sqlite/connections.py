@@ -11,6 +11,11 @@ from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.text import stored
 
 _REQUEST = request_subject("")
+_SUBSCRIBED = "SELECT connection_id FROM subscriptions WHERE subject = ? AND expires_at > ?"
+_ORIGIN = """
+UNION SELECT c.id FROM requests r JOIN connections c ON c.id = r.origin
+WHERE r.ref = ? AND c.expires_at > ?
+"""
 
 
 class ConnectionVerbs(Base):
@@ -105,19 +110,22 @@ class ConnectionVerbs(Base):
                 "DELETE FROM subscriptions WHERE subject = ? AND connection_id = ?",
                 (stored(subject), connection_id),
             )
+            if subject.startswith(_REQUEST):
+                db.execute(
+                    "UPDATE requests SET origin = NULL WHERE ref = ? AND origin = ?",
+                    (stored(subject.removeprefix(_REQUEST)), connection_id),
+                )
             _follow(db, subject)
 
         self._write(write)
 
     def subscribers(self, subject: str) -> Sequence[str]:
         """Give the ids of the connections subscribed."""
-        asked = (stored(subject), self.clock.now())
-        rows = self._read(
-            lambda db: db.execute(
-                "SELECT connection_id FROM subscriptions WHERE subject = ? AND expires_at > ?",
-                asked,
-            ).fetchall()
-        )
+        sql, asked = _SUBSCRIBED, [stored(subject), self.clock.now()]
+        if subject.startswith(_REQUEST):
+            sql += _ORIGIN
+            asked += [stored(subject.removeprefix(_REQUEST)), self.clock.now()]
+        rows = self._read(lambda db: db.execute(sql, asked).fetchall())
         return [connection_id for (connection_id,) in rows]
 
 

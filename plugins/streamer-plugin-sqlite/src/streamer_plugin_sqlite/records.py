@@ -12,7 +12,7 @@ from typing import Any
 from streamer_core.model.codec import dumps, fields_of, loads, request_values
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
-from streamer_core.model.request import Failure, Request, Status
+from streamer_core.model.request import ORIGIN_ALONE, Failure, Request, Status
 from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.text import stored, told
 
@@ -105,7 +105,7 @@ def find(db: Database, ref: str, *, full: bool = False) -> Record | None:
     return record(row) if row else None
 
 
-_INSERTED = ("lane", "queue", "body", *_NAMES, *_JSON_NAMES)
+_INSERTED = ("lane", "queue", "body", "origin", *_NAMES, *_JSON_NAMES)
 _INSERT = (
     f"INSERT INTO requests ({', '.join(_INSERTED)}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(_INSERTED))})"
@@ -132,6 +132,7 @@ def insert(db: Database, request: Request, body: str, queue: int | None) -> int:
             request.priority.value,
             queue,
             body if inline else None,
+            request.connection_id if request.subscribers_version == ORIGIN_ALONE else None,
             *values.values(),
             _snapshot(request),
             _list(request.slots),

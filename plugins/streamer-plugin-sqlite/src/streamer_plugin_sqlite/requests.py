@@ -86,7 +86,7 @@ def _enqueued(db: Database, one: Enqueuing, body: str, now: int, **holder: Any) 
     request = one.request
     found = records.find(db, request.ref, full=True)
     if found is not None and not transitions.expired(found.request, now):
-        followed = _follow_origin(db, found, request.connection_id)
+        followed = _follow_again(db, found, request.connection_id)
         return Enqueued(request=followed.request, created=False)
     new = transitions.accepted(request, now=now, **holder)
     _require(one.counts, levels.apply(db, one.counts, now))
@@ -96,7 +96,7 @@ def _enqueued(db: Database, one: Enqueuing, body: str, now: int, **holder: Any) 
 
 
 def _add(db: Database, request: Request, body: str, now: int) -> Request:
-    if _subscribe_origin(db, request.ref, request.connection_id):
+    if _is_known(db, request.connection_id):
         request = request.changed(subscribers_version=ORIGIN_ALONE)
     queue = None
     if request.status is Status.PROCESSING:
@@ -108,21 +108,22 @@ def _add(db: Database, request: Request, body: str, now: int) -> Request:
     return request
 
 
-def _subscribe_origin(db: Database, ref: str, connection_id: str | None) -> bool:
-    """Subscribe a connection for as long as it lives; tells whether it is known."""
+def _is_known(db: Database, connection_id: str | None) -> bool:
     if connection_id is None:
         return False
-    written = db.execute(
+    found = db.execute("SELECT 1 FROM connections WHERE id = ?", (connection_id,)).fetchone()
+    return found is not None
+
+
+def _follow_again(db: Database, record: Record, connection_id: str | None) -> Record:
+    """Subscribe the connection that a repeat came from, for as long as it lives."""
+    if not _is_known(db, connection_id):
+        return record
+    db.execute(
         "INSERT OR REPLACE INTO subscriptions (subject, connection_id, expires_at) "
         "SELECT ?, id, expires_at FROM connections WHERE id = ?",
-        (request_subject(ref), connection_id),
-    ).rowcount
-    return bool(written)
-
-
-def _follow_origin(db: Database, record: Record, connection_id: str | None) -> Record:
-    if not _subscribe_origin(db, record.request.ref, connection_id):
-        return record
+        (request_subject(record.request.ref), connection_id),
+    )
     followed = transitions.followed(record.request)
     records.save(db, record, followed)
     return record.moved(followed)

@@ -156,7 +156,13 @@ CREATE TABLE changes (
 CREATE TABLE probe (id INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# The connection that a request came from follows it by this column. A row in `subscriptions` would
+# cost each request three pages more: subjects are hashes, and lie all over the file.
+_ORIGIN = """
+ALTER TABLE requests ADD COLUMN origin TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ORIGIN)
 
 
 def migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
