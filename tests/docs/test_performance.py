@@ -137,6 +137,7 @@ def test_figures_of_a_quick_run_are_refused(tmp_path: Path) -> None:
         page.committed(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="benchmarks read /proc")
 def test_the_command_names_every_option(tmp_path: Path) -> None:
     options = ["--quick", "--rate", "9", "--rate", "7", "--seconds", "0.1"]
     setting = {"STREAMER_PLUGINS__LOCAL__SYNC_WORKERS": "1"}
