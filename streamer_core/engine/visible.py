@@ -5,7 +5,7 @@ from typing import Any
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Invalid, NotFound
 from streamer_core.model.call import Resource
-from streamer_core.model.ids import ref_of
+from streamer_core.model.ids import REF, ref_of
 from streamer_core.model.message import Message
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request
@@ -37,12 +37,17 @@ def ref_in(principal: Principal, message: Message) -> str:
 
     Raises:
         Invalid: neither is there, or it is no string.
+        NotFound: the ref is none.
     """
     ref, request_id = message.payload.get("ref"), message.payload.get("request_id")
     given = ref if ref is not None else request_id
     if not isinstance(given, str) or not given:
         raise Invalid.field("payload.request_id", "give a request_id, or a ref, as a string")
-    return given if ref is not None else ref_of(principal.tenant, principal.user, given)
+    if ref is None:
+        return ref_of(principal.tenant, principal.user, given)
+    if not REF.fullmatch(given):
+        raise NotFound("There is no such request")  # nor need a store be able to look for it
+    return given
 
 
 def view(request: Request) -> dict[str, Any]:

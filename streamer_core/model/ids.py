@@ -1,9 +1,11 @@
 """Keys made from identities."""
 
 import hashlib
+import re
 from functools import lru_cache
 
 _REF_BYTES = 16
+REF = re.compile(r"[0-9a-f]{32}")
 
 
 def ref_of(tenant: str, user: str, request_id: str) -> str:

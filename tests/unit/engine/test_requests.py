@@ -123,9 +123,12 @@ def test_which_request_is_not_said(verb: str, payload: dict[str, Any]) -> None:
     assert code_of(Rig().client().ask(f"streamer.{verb}", payload)) == "VALIDATION_ERROR"
 
 
-@pytest.mark.parametrize("ref", ["x", "\ud800", "x" * 100_000, "request/../"])
-def test_a_ref_that_is_none(ref: str) -> None:
-    assert code_of(Rig().client().ask("streamer.status", {"ref": ref})) == "NOT_FOUND"
+@pytest.mark.parametrize("verb", ["status", "cancel", "subscribe", "unsubscribe"])
+@pytest.mark.parametrize("ref", ["x", "\ud800", "x" * 100_000, "request/../", "A" * 32])
+def test_a_ref_that_is_none(verb: str, ref: str) -> None:
+    rig = Rig()
+    rig.store.faults.fail_next("get", RuntimeError("no store is asked for what it cannot hold"))
+    assert code_of(rig.client().ask(f"streamer.{verb}", {"ref": ref})) == "NOT_FOUND"
 
 
 @pytest.mark.parametrize("verb", ["status", "cancel", "resume", "subscribe"])
