@@ -32,8 +32,8 @@ test: $(STAMP) ## Run all tests; coverage of lines and branches must reach 90 %
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --fail-under=90
 
-test-fast: $(STAMP) ## Run the tests but integration and e2e, without coverage; stop at the first failure
-	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/integration --ignore=tests/e2e
+test-fast: $(STAMP) ## Run the tests but e2e, without coverage; stop at the first failure
+	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/e2e
 
 chaos: $(STAMP) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
 	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e
