@@ -164,6 +164,7 @@ def test_a_crew_knows_when_a_thread_of_it_has_died() -> None:
     assert not crew.broken
     done.set()
     eventually(lambda: crew.broken)
+    crew.stop()  # or the monitor gives the baton of the dead to another, who dies too
 
 
 def test_a_crew_that_was_told_to_stop_is_not_broken() -> None:

@@ -67,7 +67,7 @@ def test_burning_handlers_stall_nobody(gateway: RunningGateway) -> None:
 def test_fifty_requests_that_only_wait_run_at_once(gateway: RunningGateway, talk: Talk) -> None:
     began = time.monotonic()
     for n in range(50):
-        talk.send("wait", {"s": 3}, id=f"fifty-{n}-{began}")
+        talk.send("wait", {"s": 6}, id=f"fifty-{n}-{began}")
     started = 0
     while started < 50:
         message = talk.get()
@@ -76,7 +76,7 @@ def test_fifty_requests_that_only_wait_run_at_once(gateway: RunningGateway, talk
     ended = 0
     while ended < 50:
         ended += bool(talk.get().get("terminal"))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25, "one after the other they take 300 s"
 
 
 def test_a_dead_worker_costs_its_own_messages_and_is_replaced(project: Any) -> None:

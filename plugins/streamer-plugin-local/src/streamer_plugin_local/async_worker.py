@@ -11,6 +11,7 @@ from streamer_core.log import get_logger
 from streamer_core.model.request import Request
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import Kind, Record, encode, encode_json
+from streamer_plugin_local.usual import Usual
 from streamer_plugin_local.worker_base import BaseWorker, drawn
 
 _SLOW_S = 0.004
@@ -41,7 +42,7 @@ class AsyncWorker(BaseWorker):
         self._inbox: deque[Request] = deque()
         self._ran: deque[Ran] = deque()
         self._usual_s = _BATCH_S
-        self._usual_of: dict[str, float] = {}
+        self._usual = Usual()
         self._claimed_at = 0.0
         self._sweeping = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="streamer-reader", daemon=True)
@@ -96,20 +97,17 @@ class AsyncWorker(BaseWorker):
         except IndexError:
             return  # given back meanwhile
         self.crew.begin()
-        if self._usual_of.get(request.action, _SLOW_S) >= _SLOW_S:
+        if self._usual.of(request.action, _SLOW_S) >= _SLOW_S:
             self.crew.pass_on()  # rather than when the monitor notices
         began = time.monotonic()
         ran = self.app.execute(request)
-        self._learn(request.action, time.monotonic() - began)
+        took = time.monotonic() - began
+        self._usual.learn(request.action, took)
+        self._usual_s += (took - self._usual_s) / _REMEMBERED
         if self.crew.end():
             self._ran.append(ran)
         else:
             self.app.settle([ran])  # whoever has the baton now may be waiting
-
-    def _learn(self, action: str, took_s: float) -> None:
-        self._usual_s += (took_s - self._usual_s) / _REMEMBERED
-        usual = self._usual_of.get(action, took_s)
-        self._usual_of[action] = usual + (took_s - usual) / _REMEMBERED
 
     def _settling_is_due(self) -> bool:
         late = time.monotonic() - self._claimed_at >= _BATCH_S

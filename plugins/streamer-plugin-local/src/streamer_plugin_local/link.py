@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from streamer_core.app import Streamer
 from streamer_core.model.call import Health
+from streamer_core.model.handler import HandlerSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,13 +14,13 @@ class Link:
 
     Args:
         wake: wakes a worker for a request that is due at a time, Unix ms; from any thread.
-        about_to_block: called in a thread that is about to wait for the store.
+        about_to_run: called in a thread that is about to run a handler.
         health: how the workers are.
         worker: whether this is a worker process, where clients are authenticated.
     """
 
     wake: Callable[[int], None]
-    about_to_block: Callable[[], None] = lambda: None
+    about_to_run: Callable[[HandlerSpec], None] = lambda _: None
     health: Callable[[], Health | None] = lambda: None
     worker: bool = False
 

@@ -15,9 +15,6 @@ from streamer_plugin_local.settings import LocalSettings
 if TYPE_CHECKING:
     from streamer_plugin_local.link import Link
 
-_SHORT_MS = 5
-"""A handler that says it takes longer is not waited for with the messages behind it."""
-
 
 class LocalPlugin:
     """Brings `streamer dev`, and answers for the processes that it starts."""
@@ -59,10 +56,9 @@ class LocalPlugin:
 
     @hookimpl
     def streamer_on_request(self, handler: HandlerSpec, mode: Mode) -> None:
-        """Let the messages behind go on, where this one waits: for its handler, or the disk."""
-        waits = handler.estimated_ms > _SHORT_MS or handler.idempotent
-        if self.link is not None and mode is Mode.SYNC and waits:
-            self.link.about_to_block()
+        """Tell the worker what it is about to run, before it does."""
+        if self.link is not None and mode is Mode.SYNC:
+            self.link.about_to_run(handler)
 
     @hookimpl
     def streamer_dispatch(self, change: Change) -> bool | None:

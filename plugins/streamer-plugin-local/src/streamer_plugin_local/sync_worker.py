@@ -1,6 +1,7 @@
 """A worker that answers messages: the thread that reads them also runs them."""
 
 import json
+import threading
 import time
 from collections import deque
 from functools import lru_cache
@@ -11,6 +12,7 @@ from streamer_core.engine.submit import Storing
 from streamer_core.errors import Refused
 from streamer_core.model.codec import connection_from_plain, connection_to_plain
 from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.handler import HandlerSpec
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import (
     Kind,
@@ -20,12 +22,15 @@ from streamer_plugin_local.records import (
     encode_json,
     split_short,
 )
+from streamer_plugin_local.usual import Usual
 from streamer_plugin_local.worker_base import BaseWorker, drawn
 
 THREADS = 64
 """How many messages may be under way in one process; the gateway hands it no more."""
 
 _FLUSH_S = 0.001
+_SLOW_S = 0.005
+"""A handler that takes longer is not waited for with the messages behind it."""
 
 
 class SyncWorker(BaseWorker):
@@ -40,6 +45,8 @@ class SyncWorker(BaseWorker):
         self._storing: deque[tuple[int, Storing]] = deque()
         self._answers: list[bytes] = []
         self._flushed = 0.0
+        self._usual = Usual()
+        self._running = threading.local()
         self.crew = Crew(self._turn, size=THREADS)
 
     def run(self) -> None:
@@ -54,6 +61,13 @@ class SyncWorker(BaseWorker):
     def about_to_block(self) -> None:
         """Let another thread go on with the messages behind this one."""
         self.crew.pass_on()
+
+    def about_to_run(self, handler: HandlerSpec) -> None:
+        """Let the messages behind go on, where this one takes long or waits for the disk."""
+        self._running.action = handler.action
+        usual_s = self._usual.of(handler.action, handler.estimated_ms / 1000)
+        if usual_s >= _SLOW_S or handler.idempotent:
+            self.crew.pass_on()
 
     def _turn(self) -> None:
         try:
@@ -70,7 +84,11 @@ class SyncWorker(BaseWorker):
 
     def _take(self, record: Record) -> None:
         self.crew.begin()
+        self._running.action = None
+        began = time.monotonic()
         answer = self._answered(record)
+        if self._running.action is not None:
+            self._usual.learn(self._running.action, time.monotonic() - began)
         if self.crew.end():
             if isinstance(answer, bytes):
                 self._answer(answer)

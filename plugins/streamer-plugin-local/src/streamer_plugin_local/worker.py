@@ -87,7 +87,7 @@ def _start(given: dict[str, Any], channel: WorkerChannel) -> BaseWorker:
         else AsyncWorker(app, channel, questions, slots=local.slots)
     )
     questions.before_waiting = worker.about_to_block
-    attach(app, Link(wake=worker.report_due, about_to_block=worker.about_to_block, worker=True))
+    attach(app, Link(wake=worker.report_due, about_to_run=worker.about_to_run, worker=True))
     return worker
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from streamer_core.model.handler import HandlerSpec
 from streamer_plugin_local.channel import EX_SOFTWARE, Questions, WorkerChannel, leave
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.records import Kind, Record, encode, encode_json
@@ -51,6 +52,9 @@ class BaseWorker(ABC):
 
     def about_to_block(self) -> None:  # noqa: B027 - only those who read are waited for
         """Called in a thread that is about to wait."""
+
+    def about_to_run(self, handler: HandlerSpec) -> None:  # noqa: B027 - only messages wait behind
+        """Called in a thread that is about to run a handler for a message."""
 
     def report_due(self, due_at: int) -> None:
         """Tell the gateway of a request that is due, now or at a time."""
