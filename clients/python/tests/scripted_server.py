@@ -54,12 +54,12 @@ class Peer:
         for message in messages:
             await self.websocket.send(json.dumps({"timestamp": 1, **message}))
 
-    async def welcome(self, *replay: dict[str, Any]) -> dict[str, Any]:
+    async def welcome(self, *replay: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Answer the hello; return its payload."""
         message = await self.recv()
         assert message["action"] == "streamer.hello"
         self.hello = message["payload"]
-        welcome = {"type": "welcome", "request_id": message["id"], "version": 1}
+        welcome = {"type": "welcome", "request_id": message["id"], "version": 1, **more}
         await self.send(welcome, *replay)
         return self.hello
 

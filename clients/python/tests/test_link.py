@@ -582,6 +582,28 @@ def test_fragments_never_cut_a_character() -> None:
     assert all(len(part) <= FRAME_LIMIT and part.decode() for part in parts)
 
 
+def test_a_server_may_take_less_than_the_protocol_allows() -> None:
+    async def work() -> None:
+        async with scripted() as server:
+            client = Client(server.url, settings=Settings(backoff=FAST))
+            entering = asyncio.create_task(client.connect())
+            peer = await soon(server.peers.get())
+            await peer.welcome(limits={"message_bytes": 1024})
+            await soon(entering)
+            for asked in (
+                client.request("report", {"x": "y" * 2000}),
+                client.call("streamer.authenticate", {"token": "y" * 2000}),
+            ):
+                with pytest.raises(MessageTooLarge, match="the limit is 1,024"):
+                    await soon(asyncio.create_task(asked))
+            asking = asyncio.create_task(client.status("r"))
+            await peer.answer("streamer.status", {})  # nothing came before it
+            assert await soon(asking) == {}
+            await client.close()
+
+    run(work())
+
+
 def test_settings_that_cannot_work_are_refused() -> None:
     for wrong in ({"ping_interval": 600}, {"handover_after": 7200}, {"outbox_limit": 0}):
         with pytest.raises(ValueError, match=r"must|least"):

@@ -20,7 +20,7 @@ from streamer_client.errors import (
 from streamer_client.settings import Settings
 from streamer_client.timing import Timing
 from streamer_client.waiting import within
-from streamer_client.wire import decode, encode, fragments
+from streamer_client.wire import MESSAGE_LIMIT, decode, encode, fragments
 
 logger = logging.getLogger("streamer_client")
 VERSION = 1
@@ -63,6 +63,7 @@ class Connection:
         self._heard = timing.now()
         self.opened = timing.now()
         self.ended = asyncio.Event()
+        self.message_limit = MESSAGE_LIMIT
         self.goodbye: float | None = None
         """Seconds to wait before coming back, once the server has said goodbye."""
         self._leaving = asyncio.Event()
@@ -79,7 +80,13 @@ class Connection:
             if error.code == "UNSUPPORTED_VERSION":
                 raise ProtocolError(f"the server refused protocol version {VERSION}")
             raise error
+        self._take_limits(answer.get("limits"))
         self._tasks.append(asyncio.create_task(self._heartbeat()))
+
+    def _take_limits(self, limits: Any) -> None:
+        longest = limits.get("message_bytes") if isinstance(limits, Mapping) else None
+        if isinstance(longest, int):
+            self.message_limit = min(longest, MESSAGE_LIMIT)
 
     async def send(self, data: bytes) -> None:
         """Send a message in frames of a lawful size; raise ConnectionLost where it is cut."""

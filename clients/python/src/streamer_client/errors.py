@@ -14,7 +14,7 @@ StreamerError
 ├── WaitTimeout               the caller's own limit; the work goes on (also a TimeoutError)
 ├── OutboxFull                too much is waiting to be sent
 ├── InvalidRequest            cannot be put on the wire (also a ValueError)
-│   └── MessageTooLarge       over 128 KB
+│   └── MessageTooLarge       over 128 KB, or the server's own limit
 └── ProtocolError             the server speaks another protocol
 
 No text here ever holds a token.
@@ -114,7 +114,7 @@ class InvalidRequest(StreamerError, ValueError):
 
 
 class MessageTooLarge(InvalidRequest):
-    """The encoded message is over 128 KB."""
+    """The encoded message is over 128 KB, or over what the server says it takes."""
 
 
 class ProtocolError(StreamerError):

@@ -21,6 +21,7 @@ from streamer_client.tasks import Tasks
 from streamer_client.timing import Timing
 from streamer_client.topics import Topics
 from streamer_client.waiting import within
+from streamer_client.wire import too_large
 
 
 class Call:
@@ -149,6 +150,9 @@ class Session:
     def gateway_error(self, connection: Connection, message_id: str, error: GatewayError) -> None:
         """Fail the one message that waited for an answer."""
         connection.answered(message_id)
+        self._fail_one(message_id, error)
+
+    def _fail_one(self, message_id: str, error: StreamerError) -> None:
         if call := self._calls.get(message_id):
             if not call.reply.done():
                 call.reply.set_exception(error)
@@ -176,6 +180,10 @@ class Session:
             if connection is None or not len(self._outbox):
                 continue
             message = self._outbox.take()
+            if len(message.data) > connection.message_limit:
+                # The server would refuse it without its id, which it does not read so far for.
+                self._fail_one(message.id, too_large(len(message.data), connection.message_limit))
+                continue
             connection.expect(message.id)
             if isinstance(message, Request):
                 self.requests.sent(message, connection)

@@ -20,11 +20,16 @@ def encode(message: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(f"this cannot be written as JSON: {error}") from error
     if len(data) > MESSAGE_LIMIT:
-        raise MessageTooLarge(
-            f"the message is {len(data):,} bytes; the limit is {MESSAGE_LIMIT:,}"
-            " (store large payloads elsewhere and send their address)"
-        )
+        raise too_large(len(data), MESSAGE_LIMIT)
     return data
+
+
+def too_large(size: int, limit: int) -> MessageTooLarge:
+    """Make the error of a message that is longer than a server takes."""
+    return MessageTooLarge(
+        f"the message is {size:,} bytes; the limit is {limit:,}"
+        " (store large payloads elsewhere and send their address)"
+    )
 
 
 def decode(text: str | bytes) -> dict[str, Any] | None:
