@@ -345,7 +345,7 @@ def test_the_builder_says_all_options() -> None:
                 .mode("async")
                 .id("r-1")
                 .metadata(x="1")
-                .metadata(y="2")
+                .metadata({"x-y": "2"})
                 .resend(False)
                 .retries(1)
                 .send()
@@ -356,7 +356,7 @@ def test_the_builder_says_all_options() -> None:
                 "id": "r-1",
                 "action": "report",
                 "payload": {"a": 1, "b": 2},
-                "metadata": {"x": "1", "y": "2"},
+                "metadata": {"x": "1", "x-y": "2"},
                 "options": {"priority": "high", "delay_ms": 1500, "mode": "async"},
             }
             assert (handle.resends, handle.retries) == (False, 1)

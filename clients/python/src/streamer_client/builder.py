@@ -1,5 +1,6 @@
 """A request, said step by step."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,11 @@ class RequestBuilder:
         """Set the payload: an object, fields, or both; it replaces an earlier one."""
         return self._with(payload={**(payload or {}), **fields})
 
-    def metadata(self, **metadata: str) -> "RequestBuilder":
-        """Add metadata to what is there."""
-        return self._with(metadata={**(self._spec.metadata or {}), **metadata})
+    def metadata(
+        self, metadata: Mapping[str, str] | None = None, **fields: str
+    ) -> "RequestBuilder":
+        """Add metadata to what is there: a mapping, fields, or both."""
+        return self._with(metadata={**(self._spec.metadata or {}), **(metadata or {}), **fields})
 
     def id(self, request_id: str) -> "RequestBuilder":
         """Name the request."""
