@@ -35,10 +35,10 @@ def main() -> None:
         tell(f"clients connect to {ready['url']}")
         asyncio.run(show(ready["url"]))
     say("That was all of it. To go on:")
-    tell("cd examples/quickstart && ../../.venv/bin/streamer dev        the gateway, for you")
-    tell('../../.venv/bin/streamer send hello \'{"name": "you"}\'        from another terminal')
-    tell("reports.py                the two handlers: change one, the gateway reloads")
-    tell(".streamer/streamer.db     where requests, chunks and results are kept")
+    tell(".venv/bin/streamer dev --config examples/quickstart      the gateway, for you")
+    tell('.venv/bin/streamer send hello \'{"name": "you"}\'          from another terminal')
+    tell("examples/quickstart/reports.py                the two handlers: change one, it reloads")
+    tell("examples/quickstart/.streamer/streamer.db     where requests and results are kept")
 
 
 @contextmanager
