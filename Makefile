@@ -24,8 +24,8 @@ setup: $(STAMP) ## Make or refresh .venv; the other targets do it by themselves
 demo: $(STAMP) ## Run the quickstart: gateway, worker and client in one go
 	@$(PY) examples/quickstart/demo.py
 
-# `coverage run` rather than pytest-cov: it starts before pytest loads its plugins, of which
-# streamer_core.testing is one. Child processes are measured too (`patch` in pyproject.toml).
+# `coverage run` rather than pytest-cov: it starts before anything is imported that it measures.
+# Child processes are measured too (`patch` in pyproject.toml).
 test: $(STAMP) ## Run all tests; coverage of lines and branches must reach 90 %
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest
