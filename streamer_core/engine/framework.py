@@ -67,7 +67,7 @@ def _actions(rt: Runtime, connection: Connection, message: Message) -> Received:
     if wanted is not None and not isinstance(wanted, str):
         raise Invalid.field("payload.action", "must be a string")
     found = [one for one in rt.registry if wanted in {None, one.spec.action}]
-    shown = [_shown(rt, one) for one in found if _may_call(rt, connection, message, one)]
+    shown = [one for one in (_listed(rt, connection, message, one) for one in found) if one]
     for schemas in (True, False):
         actions = [one if schemas else {**one, "payload_schema": None} for one in shown]
         answer = encode.response(rt.clock.now(), message.id, {"actions": actions})
@@ -76,13 +76,19 @@ def _actions(rt: Runtime, connection: Connection, message: Message) -> Received:
     raise TooLarge('The actions do not fit in a message; ask for one: {"action": name}')
 
 
-def _may_call(rt: Runtime, connection: Connection, message: Message, one: Registered) -> bool:
+def _listed(
+    rt: Runtime, connection: Connection, message: Message, one: Registered
+) -> Mapping[str, Any] | None:
+    """Describe an action; None where a call of it would be refused, or fail, before it is run."""
     resource = Resource(kind="action", name=one.spec.action, handler=one.spec, message=message)
     try:
         rt.hook.streamer_authorize(principal=connection.principal, verb="call", resource=resource)
+        return _shown(rt, one)
     except Refused:
-        return False
-    return True
+        return None
+    except Exception:
+        rt.log.exception("message failed", action=one.spec.action)
+        return None
 
 
 def _shown(rt: Runtime, one: Registered) -> Mapping[str, Any]:

@@ -9,7 +9,10 @@ from pydantic import BaseModel, Field, create_model
 from streamer_core import Context, Reject, handler
 from streamer_core.errors import Conflict, Forbidden, NotFound, StoreError
 from streamer_core.markers import hookimpl
+from streamer_core.model.call import Resource
+from streamer_core.model.message import Message, Mode
 from streamer_core.model.request import Status
+from tests.conftest import Lines
 from tests.unit.harness import Client, Rig, code_of, mirror
 
 LIMIT = 128 * 1024
@@ -397,6 +400,28 @@ def test_the_actions_one_may_call() -> None:
         300_000,
     )
     assert (shown[0]["idempotent"], shown[0]["scopes"]) == (True, ["billing"])
+
+
+@pytest.mark.parametrize("hook", ["streamer_authorize", "streamer_route"])
+def test_an_action_over_which_a_plugin_breaks_hides_no_other(hook: str, logs: Lines) -> None:
+    class Broken:
+        @hookimpl
+        def streamer_authorize(self, resource: Resource) -> None:
+            if hook == "streamer_authorize" and resource.name == "report":
+                raise KeyError("the whole truth")
+
+        @hookimpl
+        def streamer_route(self, request: Message) -> Mode | None:
+            if hook == "streamer_route" and request.action == "report":
+                raise KeyError("the whole truth")
+            return None
+
+    @handler("report")
+    def report() -> None: ...
+
+    shown = Rig(report, function, plugins=[Broken()]).client().ask("streamer.actions")
+    assert [action["action"] for action in shown["data"]["actions"]] == ["a"]
+    assert [(line["event"], line["action"]) for line in logs] == [("message failed", "report")]
 
 
 def _described(number: int) -> Any:
