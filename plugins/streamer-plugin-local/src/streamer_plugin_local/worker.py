@@ -18,6 +18,7 @@ from typing import Any
 
 from streamer_core.app import Streamer
 from streamer_core.errors import ConfigurationError
+from streamer_core.log import get_logger
 from streamer_core.settings import Settings
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.channel import EX_SOFTWARE, Questions, WorkerChannel, leave
@@ -46,6 +47,8 @@ def main(argv: list[str]) -> int:
         traceback.print_exc(file=sys.stderr)
         return _failed(channel, given, f"the worker cannot start: {type(error).__name__}: {error}")
     channel.write(encode_json(Kind.READY, 0, {"files": _files(given["root"])}))
+    # The logger takes up to 0.3 s to import, which the first request to log a line would wait for.
+    threading.Thread(target=get_logger, name="logger", daemon=True).start()
     worker.run()
     return 0
 
