@@ -106,6 +106,8 @@ class AsyncWorker(BaseWorker):
         self._usual_s += (took - self._usual_s) / _REMEMBERED
         if self.crew.end():
             self._ran.append(ran)
+            if self.retiring:  # this thread takes no other turn
+                self.give_back()
         else:
             self.app.settle([ran])  # whoever has the baton now may be waiting
 
