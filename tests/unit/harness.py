@@ -300,8 +300,8 @@ def code_of(answer: Wire) -> str:
 
 
 @contextmanager
-def interrupting(store: MemoryStore, verb: str, action: Callable[[], object]) -> Iterator[None]:
-    """Do something just before the store's next call of a verb, as another process could."""
+def interrupting(store: object, verb: str, action: Callable[[], object]) -> Iterator[None]:
+    """Do something just before a port's next call of a verb, as another process could."""
     original = getattr(store, verb)
 
     def first(*args: Any, **kwargs: Any) -> Any:

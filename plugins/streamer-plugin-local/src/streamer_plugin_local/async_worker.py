@@ -44,6 +44,7 @@ class AsyncWorker(BaseWorker):
         self._usual_s = _BATCH_S
         self._usual = Usual()
         self._claimed_at = 0.0
+        self._claiming = threading.Lock()
         self._sweeping = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="streamer-reader", daemon=True)
         self.crew = Crew(
@@ -62,8 +63,9 @@ class AsyncWorker(BaseWorker):
         super().run()
 
     def running(self) -> int:
-        """How many requests are being run, or are to be settled."""
-        return self.crew.busy + len(self._ran) + self._sweeping.locked()
+        """How many requests are being claimed, run or settled."""
+        waiting = len(self._inbox) + len(self._ran)
+        return self.crew.busy + waiting + self._claiming.locked() + self._sweeping.locked()
 
     def broken(self) -> bool:
         """Whether a thread that others wait for has died."""
@@ -86,7 +88,7 @@ class AsyncWorker(BaseWorker):
             elif self._ran:
                 self._settle()
             else:
-                self._look()
+                self._seek()
         except BaseException:
             self.crash()
             raise
@@ -120,16 +122,17 @@ class AsyncWorker(BaseWorker):
         self.app.settle(drawn(self._ran))
         self.crew.end()
 
-    def _look(self) -> None:
+    def _seek(self) -> None:
         self._woken.wait()
         self._woken.clear()
-        try:
-            self._claim()
-        except StoreError:
-            get_logger().exception("nothing could be claimed")
-            threading.Timer(_STORE_FAILED_WAIT_S, self._woken.set).start()
-        if self.retiring:
-            self.give_back()
+        with self._claiming:
+            try:
+                self._claim()
+            except StoreError:
+                get_logger().exception("nothing could be claimed")
+                threading.Timer(_STORE_FAILED_WAIT_S, self._woken.set).start()
+            if self.retiring:
+                self.give_back()
 
     def _claim(self) -> None:
         """Claim as many as usually take no longer than a batch.
