@@ -5,7 +5,7 @@ short way to a hook that nobody or only one plugin implements, as most are.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 
@@ -80,6 +80,8 @@ def _short_way(hook: pluggy.HookCaller) -> Callable[..., Any]:
     if len(implementations) > 1 or only.wrapper or only.hookwrapper:
         return hook
     function, names = only.function, only.argnames
+    if first and hook.spec and set(names) == set(hook.spec.argnames):
+        return cast("Callable[..., Any]", function)  # it takes what every call gives, by name
     if first:
         return lambda **given: function(*[given[name] for name in names])
 
@@ -94,7 +96,7 @@ def observe(manager: Manager, hook: str, **arguments: Any) -> None:
     """Tell every observer, each by itself: one that fails is logged under its plugin's name."""
     for implementation in manager.implementations(hook):
         try:
-            implementation.function(*(arguments[name] for name in implementation.argnames))
+            implementation.function(*[arguments[name] for name in implementation.argnames])
         except Exception:  # noqa: BLE001 - an observer may fail in any way
             get_logger().exception("observer failed", plugin=implementation.plugin_name, hook=hook)
 
