@@ -5,7 +5,7 @@ import os
 import threading
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from streamer_core import Context, handler
 from tests.e2e.project import bomb
@@ -17,12 +17,15 @@ _PATIENT = {"max_attempts": 1000, "backoff": "50ms", "backoff_cap": "200ms"}
 
 
 class Steps(BaseModel):
-    """How much is to be done: `pause_ms` after each step, a checkpoint after each `keep` steps."""
+    """How much is to be done: `pause_ms` after each step, a checkpoint after each `keep` steps.
 
-    steps: int = 10
-    pause_ms: float = 0
-    keep: int = 0
-    fill: int = 0
+    Bounded, since generated messages ask for anything.
+    """
+
+    steps: int = Field(default=10, le=1_000)
+    pause_ms: float = Field(default=0, le=10_000)
+    keep: int = Field(default=0, ge=0)
+    fill: int = Field(default=0, le=100_000)
 
 
 def piece(name: str, step: int, fill: int = 0) -> dict[str, Any]:
