@@ -2,6 +2,9 @@
 
 The plugins are really installed: a module and a dist-info each, found by their entry points among
 all that this environment holds. Frozen: the same from the file that `streamer freeze` writes.
+
+Both kinds of project that there are: one whose plugins' settings are records and whose handler
+takes a dict, which needs no pydantic, and one of models. The plugins do the same.
 """
 
 import statistics
@@ -19,7 +22,7 @@ PLUGINS = 10
 BOUND, AIM = 0.75, 0.4
 
 PLUGIN = '''
-from pydantic import BaseModel
+{imports}
 
 from streamer_core.markers import hookimpl
 from streamer_core.model.manifest import Manifest
@@ -29,7 +32,7 @@ from streamer_core.model.principal import Principal
 class Plugin:
     """Does a little, as small plugins do."""
 
-    class Settings(BaseModel):
+    {kind}:
         word: str = "x"
         number: int = {number}
 
@@ -68,19 +71,42 @@ def _filled(port):
 """
 
 HANDLERS = """
-from pydantic import BaseModel
-
 from streamer_core import handler
 
-
-class Text(BaseModel):
-    text: str
+{payload}
 
 
 @handler("echo")
 def echo(request: Text) -> dict:
-    return {"text": request.text}
+    return {{"text": {text}}}
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What settings and payloads are declared with."""
+
+    name: str
+    imports: str
+    settings: str
+    payload: str
+    text: str
+
+
+RECORDS = Kind(
+    name="records",
+    imports="from streamer_core.records import record",
+    settings="@record\n    class Settings",
+    payload="Text = dict",
+    text='request["text"]',
+)
+MODELS = Kind(
+    name="models",
+    imports="from pydantic import BaseModel",
+    settings="class Settings(BaseModel)",
+    payload="from pydantic import BaseModel\n\nclass Text(BaseModel):\n    text: str",
+    text="request.text",
+)
 
 STREAMER = """
 import time; began = time.perf_counter()
@@ -120,23 +146,13 @@ def run(report: Report, options: Options) -> None:
     """Alternate them."""
     rounds = options.size(21, 1)
     with tempfile.TemporaryDirectory(prefix="streamer-benchmark-") as name:
-        folder = Path(name)
-        install(folder)
-        scanned, frozen = folder / "scanned", folder / "frozen"
-        project(scanned)
-        project(frozen, more='frozen = "frozen.json"')
-        _freeze(scanned, frozen)
-        programs = {
-            "boto3": (BOTO3, scanned),
-            "streamer, scanned": (STREAMER, scanned),
-            "streamer, frozen": (STREAMER, frozen),
-            "streamer, scanned, first message": (STREAMER_MESSAGE, scanned),
-            "streamer, frozen, first message": (STREAMER_MESSAGE, frozen),
-        }
+        programs = {"boto3": (BOTO3, Path(name), Path(name))}
+        for kind in (RECORDS, MODELS):
+            programs |= _programs(Path(name, kind.name), kind)
         starts: dict[str, list[Start]] = {which: [] for which in programs}
         for turn in range(rounds + 1):
-            for which, (program, place) in programs.items():
-                start = run_in(place, program, folder)
+            for which, (program, place, path) in programs.items():
+                start = run_in(place, program, path)
                 if turn:  # the first one compiles
                     starts[which].append(start)
     for which, those in starts.items():
@@ -149,16 +165,31 @@ def run(report: Report, options: Options) -> None:
     report.note(f"medians of {rounds} fresh processes each, {PLUGINS} plugins")
 
 
+def _programs(folder: Path, kind: Kind) -> dict[str, tuple[str, Path, Path]]:
+    """Make the two projects of a kind; give the programs to run, each with its place and path."""
+    folder.mkdir()
+    install(folder, kind=kind)
+    scanned, frozen = folder / "scanned", folder / "frozen"
+    project(scanned, kind=kind)
+    project(frozen, kind=kind, more='frozen = "frozen.json"')
+    _freeze(scanned, frozen)
+    return {
+        f"{kind.name}, {place.name}{what}": (program, place, folder)
+        for what, program in (("", STREAMER), (", first message", STREAMER_MESSAGE))
+        for place in (scanned, frozen)
+    }
+
+
 def _inside(starts: list[Start]) -> float:
     return statistics.median(start.inside for start in starts)
 
 
-def install(folder: Path, plugins: int = PLUGINS) -> None:
+def install(folder: Path, plugins: int = PLUGINS, kind: Kind = MODELS) -> None:
     """Install so many; the first brings store, transport and authentication."""
     for number in range(plugins):
         module = f"streamer_plugin_bench{number}"
-        code = PLUGIN.format(number=number) + (FIRST if number == 0 else "")
-        (folder / f"{module}.py").write_text(code)
+        code = PLUGIN.format(imports=kind.imports, kind=kind.settings, number=number)
+        (folder / f"{module}.py").write_text(code + (FIRST if number == 0 else ""))
         info = folder / f"{module}-1.0.dist-info"
         info.mkdir()
         name = module.replace("_", "-")
@@ -167,11 +198,12 @@ def install(folder: Path, plugins: int = PLUGINS) -> None:
         (info / "entry_points.txt").write_text(entry)
 
 
-def project(folder: Path, plugins: int = PLUGINS, more: str = "") -> None:
+def project(folder: Path, plugins: int = PLUGINS, kind: Kind = MODELS, more: str = "") -> None:
     """Make a project that loads so many of them."""
     folder.mkdir()
     names = [f"bench{number}" for number in range(plugins)]
-    (folder / "bench_handlers.py").write_text(HANDLERS)
+    handlers = HANDLERS.format(payload=kind.payload, text=kind.text)
+    (folder / "bench_handlers.py").write_text(handlers)
     (folder / "streamer.toml").write_text(
         f'[streamer]\nstore = "stub"\ntransport = "stub"\nhandlers = ["bench_handlers"]\n'
         f"plugins = {names}\n{more}\n[plugins.bench0]\nnumber = 7\n"
@@ -184,7 +216,7 @@ def _freeze(scanned: Path, frozen: Path) -> None:
         "from pathlib import Path; from streamer_core import Settings, Streamer\n"
         "import dataclasses\n"
         f"settings = Settings.load({str(frozen)!r})\n"
-        "core = settings.core.model_copy(update={'frozen': None})\n"
+        "core = dataclasses.replace(settings.core, frozen=None)\n"
         "app = Streamer.start(dataclasses.replace(settings, core=core))\n"
         f"app.freeze(Path({str(frozen / 'frozen.json')!r}))\n"
         "print(0, len(app.plugins))\n"

@@ -1,12 +1,11 @@
 """The application: settings, plugins and engine, put together once; what every entry calls."""
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -24,6 +23,7 @@ from streamer_core.engine.work import Ran
 from streamer_core.errors import ConfigurationError, StoreError
 from streamer_core.handlers import MARK, declared
 from streamer_core.hooks import collect, observe
+from streamer_core.installed import HANDLERS, Entry, entry_points
 from streamer_core.log import get_logger
 from streamer_core.model.call import Health
 from streamer_core.model.connection import Connection, Handshake
@@ -33,7 +33,6 @@ from streamer_core.ports import Change, Clock, Store, SystemClock, Transport
 from streamer_core.registry import Registry
 from streamer_core.settings import Settings
 
-HANDLERS_GROUP = "streamer.handlers"
 _DRAIN_STEP_S = 0.02
 
 
@@ -62,12 +61,13 @@ class Streamer:
         self.clock = clock or SystemClock()
         self._modules: list[str] | None = None
         self._found = self._resolved() if found is None else list(found)
-        self.hooks, self.plugins = plugins.manager_of(self._found, settings, self)
+        # What was frozen was checked then: to see all signatures and schemas takes its time.
+        checked = settings.core.frozen is not None
+        self.hooks, self.plugins = plugins.manager_of(self._found, settings, self, checked=checked)
         self.registry = Registry(self._specs() if load_handlers else ())
         if load_handlers:
             self._check_authenticator()
-        if settings.core.frozen is None:
-            # What was frozen was checked then; building every model's schema takes its time.
+        if not checked:
             for registered in self.registry:
                 registered.check()
         self.transport = transport or self._opened_transport()
@@ -86,7 +86,7 @@ class Streamer:
             clock=self.clock,
             hooks=self.hooks,
             registry=self.registry,
-            worker=f"{socket.gethostname()}:{os.getpid()}:{self.clock.new_id()[:6]}",
+            worker=f"{_host()}:{os.getpid()}:{self.clock.new_id()[:6]}",
             pulse=Pulse(self.clock),
         )
 
@@ -233,10 +233,14 @@ class Streamer:
     def _within(self, began: float, seconds: float) -> bool:
         return self.clock.monotonic() - began < seconds
 
+    @cached_property
+    def _entries(self) -> list[Entry]:
+        return entry_points()
+
     def _resolved(self) -> list[plugins.Found]:
         frozen = self.settings.core.frozen
         if frozen is None:
-            return plugins.discover(self.settings.core.plugins)
+            return plugins.discover(self.settings.core.plugins, self._entries)
         found, self._modules = frozen_file.read(self.settings.root / frozen, self.settings)
         wanted = self.settings.core.plugins
         if wanted is not None and set(wanted) != {one.name for one in found}:
@@ -249,7 +253,7 @@ class Streamer:
     def _handler_modules(self) -> list[str]:
         if self._modules is not None:
             return self._modules
-        installed = sorted(entry.value for entry in entry_points(group=HANDLERS_GROUP))
+        installed = sorted(entry.value for entry in self._entries if entry.group == HANDLERS)
         return list(dict.fromkeys([*installed, *self.settings.core.handlers]))
 
     def _specs(self) -> Iterable[HandlerSpec | TopicSpec]:
@@ -298,6 +302,14 @@ class Streamer:
             detail = type(error).__name__
         latency_ms = (self.clock.monotonic() - began) * 1000
         return Health(name="store", ok=not detail, detail=detail, latency_ms=latency_ms)
+
+
+def _host() -> str:
+    if hasattr(os, "uname"):  # to import the socket module costs a start 5 ms
+        return os.uname().nodename
+    import socket  # noqa: PLC0415  # pragma: no cover - Windows
+
+    return socket.gethostname()  # pragma: no cover
 
 
 def _ill(plugin: str, error: Exception) -> Health:

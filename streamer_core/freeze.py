@@ -5,15 +5,17 @@ changes after it was built starts from the file instead, and refuses to start wh
 """
 
 import json
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from streamer_core.errors import ConfigurationError
+from streamer_core.installed import versions
 from streamer_core.plugins import Found
 from streamer_core.settings import Settings
 
 FORMAT = 1
+CORE = "streamer-core"
 _AGAIN = "run `streamer freeze` again"
 
 
@@ -21,8 +23,8 @@ def write(path: Path, *, plugins: list[Found], handlers: list[str], settings: Se
     """Write the file: plugins in their order, handler modules, versions, the settings' digest."""
     data = {
         "format": FORMAT,
-        "core": version("streamer-core"),
-        "plugins": [vars(plugin) for plugin in plugins],
+        "core": versions()[CORE],
+        "plugins": [asdict(plugin) for plugin in plugins],
         "handlers": handlers,
         "settings": settings.digest,
     }
@@ -43,19 +45,12 @@ def read(path: Path, settings: Settings) -> tuple[list[Found], list[str]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{path}: not a frozen file ({error}); {_AGAIN}") from None
     _match(path, "format", frozen[0], FORMAT)
-    _match(path, "streamer-core", frozen[1], _installed("streamer-core"))
-    for plugin in plugins:
-        _match(path, plugin.distribution, plugin.version, _installed(plugin.distribution))
+    present = versions()
+    for name, version in [(CORE, frozen[1]), *((one.distribution, one.version) for one in plugins)]:
+        _match(path, name, version, present.get(name, "not installed"))
     if frozen[2] != settings.digest:
         raise ConfigurationError(f"{path}: the settings changed since it was written; {_AGAIN}")
     return plugins, handlers
-
-
-def _installed(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _match(path: Path, what: str, frozen: object, present: object) -> None:

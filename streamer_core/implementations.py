@@ -3,7 +3,6 @@
 Most of what is refused here pluggy would take, and never call or call wrongly, without a word.
 """
 
-import difflib
 import inspect
 from typing import Any
 
@@ -11,8 +10,9 @@ import pluggy
 
 from streamer_core import hookspecs
 from streamer_core.errors import ConfigurationError
-from streamer_core.hooks import may_wrap
+from streamer_core.hooks import may_be_hook, may_wrap
 from streamer_core.markers import PROJECT
+from streamer_core.sections import nearest
 
 _IMPLEMENTATION = f"{PROJECT}_impl"
 _HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, f"{PROJECT}_spec")}
@@ -24,7 +24,7 @@ def check(plugin: object, source: str) -> None:
     Raises:
         ConfigurationError: names the plugin and the method, and what to write instead.
     """
-    for name in dir(type(plugin)):
+    for name in filter(may_be_hook, dir(type(plugin))):
         method = inspect.getattr_static(plugin, name, None)
         if getattr(method, _IMPLEMENTATION, None) is not None:
             _check_kind(f"{source}: {name}", name, method)
@@ -90,8 +90,8 @@ def check_pending(manager: pluggy.PluginManager) -> None:
             continue
         for implementation in hook.get_hookimpls():
             if not implementation.optionalhook:
-                close = difflib.get_close_matches(name, _HOOKS, n=1)
-                hint = f"did you mean {close[0]!r}? " if close else ""
+                close = nearest(name, _HOOKS)
+                hint = f"did you mean {close!r}? " if close else ""
                 raise ConfigurationError(
                     f"plugin {implementation.plugin_name!r}: unknown hook {name!r}; {hint}"
                     f"docs/hooks.md lists all"

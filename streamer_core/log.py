@@ -1,6 +1,5 @@
 """Structured logging. Secrets are taken out by name, whoever logs them."""
 
-import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -11,6 +10,7 @@ _SECRET_NAMES = (
     *("api_key", "apikey", "access_key", "private_key"),
 )
 REDACTED = "[redacted]"
+_INFO = 20  # logging.INFO: only structlog, which is seldom needed, needs that module
 
 
 def get_logger(**bound: Any) -> Any:
@@ -50,7 +50,7 @@ def trace_of(error: BaseException, *, without: str | None) -> str:
     return text.replace(without, REDACTED) if without else text
 
 
-def configure(*, json_lines: bool, level: int = logging.INFO) -> None:
+def configure(*, json_lines: bool, level: int = _INFO) -> None:
     """Send log lines to standard error: JSON for machines, aligned text for people."""
     import structlog  # noqa: PLC0415
 

@@ -13,6 +13,8 @@ from streamer_core.model.principal import Principal
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import Update
 from streamer_core.ports import Change, Clock, Delivery, Store, Transport
+from streamer_core.records import record
+from streamer_core.sections import Ms
 
 __all__ = [
     "Again",
@@ -32,6 +34,7 @@ __all__ = [
     "Message",
     "Metric",
     "Mode",
+    "Ms",
     "Options",
     "Outgoing",
     "Panel",
@@ -50,4 +53,5 @@ __all__ = [
     "Update",
     "Verdict",
     "hookimpl",
+    "record",
 ]

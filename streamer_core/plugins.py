@@ -3,7 +3,7 @@
 A plugin is a class found by the entry point group `streamer.plugins`. It is made with
 `(settings, app)`: its own checked section and the application. It may have
 
-- `Settings`: a pydantic model of its section; without one it takes no settings;
+- `Settings`: a frozen dataclass or a pydantic model of its section; without one it takes none;
 - `manifest`: a `Manifest`: what it requires, what it goes before or after, what it conflicts with;
 - methods marked `@hookimpl`.
 """
@@ -11,27 +11,27 @@ A plugin is a class found by the entry point group `streamer.plugins`. It is mad
 import graphlib
 import importlib
 import traceback
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pluggy
-from pydantic import BaseModel
 
 from streamer_core import implementations
 from streamer_core.errors import ConfigurationError
 from streamer_core.hooks import Manager
+from streamer_core.installed import PLUGINS, Entry, entry_points
 from streamer_core.model.manifest import Manifest
+from streamer_core.records import record
 from streamer_core.settings import Settings, validate_section
 
-GROUP = "streamer.plugins"
 _NO_MANIFEST = Manifest()
 _IMPORTLIB = str(Path(importlib.__file__).parent)
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Found:
     """A plugin that is installed: where its class is and which distribution brought it."""
 
@@ -39,17 +39,6 @@ class Found:
     value: str
     distribution: str = "unknown"
     version: str = ""
-
-    @classmethod
-    def of(cls, entry: EntryPoint) -> "Found":
-        """Read an entry point."""
-        dist = entry.dist
-        return cls(
-            name=entry.name,
-            value=entry.value,
-            distribution=dist.name if dist else "unknown",
-            version=dist.version if dist else "",
-        )
 
     @property
     def source(self) -> str:
@@ -63,7 +52,8 @@ class Found:
             ConfigurationError: it cannot be imported, or is no class.
         """
         try:
-            cls = EntryPoint(self.name, self.value, GROUP).load()
+            module, _, names = self.value.partition("[")[0].replace(" ", "").partition(":")
+            cls = reduce(getattr, filter(None, names.split(".")), importlib.import_module(module))
         except (Exception, SystemExit) as error:
             raise ConfigurationError(
                 f"{self.source} cannot be imported: {cause(error)}; "
@@ -87,15 +77,27 @@ def cause(error: BaseException) -> str:
     )
 
 
-def discover(wanted: Collection[str] | None) -> list[Found]:
+def installed(entries: Iterable[Entry]) -> list[Found]:
+    """List the plugins among entry points, two of one name included."""
+    return [
+        Found(name=one.name, value=one.value, distribution=one.distribution, version=one.version)
+        for one in entries
+        if one.group == PLUGINS
+    ]
+
+
+def discover(wanted: Collection[str] | None, entries: Iterable[Entry] | None = None) -> list[Found]:
     """List the installed plugins, by name; only the wanted ones, where some are named.
+
+    Args:
+        wanted: their names; None: all.
+        entries: the entry points, where they have been read already.
 
     Raises:
         ConfigurationError: a wanted one is not installed, or two answer to one name.
     """
     found: dict[str, Found] = {}
-    for entry in entry_points(group=GROUP):
-        plugin = Found.of(entry)
+    for plugin in installed(entry_points() if entries is None else entries):
         if wanted is not None and plugin.name not in wanted:
             continue
         other = found.setdefault(plugin.name, plugin)
@@ -158,9 +160,12 @@ def _check_neighbours(name: str, manifest: Manifest, loaded: Collection[str]) ->
 
 
 def manager_of(
-    found: Sequence[Found], settings: Settings, app: object
+    found: Sequence[Found], settings: Settings, app: object, *, checked: bool = False
 ) -> tuple[Manager, list[str]]:
-    """Import, check, order and make the plugins; give their manager and their order."""
+    """Import, check, order and make the plugins; give their manager and their order.
+
+    Where they were `checked` before, their hook implementations are taken as they are.
+    """
     _check_sections(found, settings)
     classes = {plugin.name: plugin.load() for plugin in found}
     order = ordered({name: _manifest(name, cls) for name, cls in classes.items()})
@@ -169,6 +174,8 @@ def manager_of(
     # pluggy asks the last one registered first.
     made = [(name, _make(sources[name], classes[name], settings, app)) for name in order]
     for name, plugin in reversed(made):
+        if not checked:
+            implementations.check(plugin, sources[name].source)
         register(manager, name, plugin, sources[name].source)
     implementations.check_pending(manager)
     return manager, order
@@ -203,8 +210,8 @@ def _make(found: Found, cls: type[Any], settings: Settings, app: object) -> obje
     model = getattr(cls, "Settings", None)
     if model is None and section:
         raise ConfigurationError(f"[plugins.{found.name}]: {found.source} takes no settings")
-    if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise ConfigurationError(f"{found.source}: Settings must be a pydantic model")
+    if model is not None and not _is_settings(model):
+        raise ConfigurationError(f"{found.source}: Settings is no dataclass and no pydantic model")
     where = f"{settings.source or 'settings'}: [plugins.{found.name}]"
     checked = validate_section(model, section, where) if model else None
     try:
@@ -217,9 +224,12 @@ def _make(found: Found, cls: type[Any], settings: Settings, app: object) -> obje
         ) from error
 
 
+def _is_settings(kind: Any) -> bool:
+    return isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "model_validate"))
+
+
 def register(manager: pluggy.PluginManager, name: str, plugin: object, source: str) -> None:
-    """Add a plugin, its hook implementations checked."""
-    implementations.check(plugin, source)
+    """Add a plugin."""
     try:
         manager.register(plugin, name)
     except (pluggy.PluginValidationError, ValueError) as error:

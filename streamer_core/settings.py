@@ -1,39 +1,39 @@
 """Settings: defaults, then `streamer.toml` or `[tool.streamer]` in `pyproject.toml`, then the
 environment: `STREAMER_STORE=…`, `STREAMER_PLUGINS__JWT__ISSUER=…`."""
 
-import difflib
 import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Annotated, Any, Self
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from typing import Any
 
 from streamer_core.errors import ConfigurationError
-from streamer_core.model.duration import to_ms
+from streamer_core.records import record
+from streamer_core.sections import Ms, nearest, validate_section
+
+__all__ = ["PREFIX", "CoreSettings", "Ms", "Settings", "validate_section"]
 
 PREFIX = "STREAMER_"
 _PLUGIN_PREFIX = "STREAMER_PLUGINS__"
 _LISTS = frozenset({"handlers", "plugins"})
+_AS_JSON = frozenset({"allow_query_token", "chunk_buffer", "max_message_bytes"})
+_MORE_THAN_NOTHING = (
+    "sync_limit",
+    "keep",
+    "lease",
+    "heartbeat",
+    "connection_life",
+    "chunk_buffer",
+)
+_LEAST_MESSAGE_BYTES = 1024
 
-Ms = Annotated[int, BeforeValidator(to_ms)]
 
-
-class CoreSettings(BaseModel):
+@record
+class CoreSettings:
     """The `[streamer]` section. Durations are written `"200ms"`, `"5s"`, `"7d"`, or in seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: str = "sqlite"
     transport: str = "local"
@@ -42,28 +42,22 @@ class CoreSettings(BaseModel):
     frozen: str | None = None
     allow_query_token: bool = False
     async_threshold: Ms = 5_000
-    sync_limit: Ms = Field(default=29_000, gt=0)
+    sync_limit: Ms = 29_000
     max_delay: Ms = 30 * 86_400_000
-    keep: Ms = Field(default=7 * 86_400_000, gt=0)
-    lease: Ms = Field(default=30_000, gt=0)
-    heartbeat: Ms = Field(default=2_000, gt=0)
+    keep: Ms = 7 * 86_400_000
+    lease: Ms = 30_000
+    heartbeat: Ms = 2_000
     cancel_grace: Ms = 30_000
-    connection_life: Ms = Field(default=7_200_000, gt=0)
+    connection_life: Ms = 7_200_000
     progress_interval: Ms = 200
     progress_keep: Ms = 1_000
     chunk_interval: Ms = 50
-    chunk_buffer: int = Field(default=64, gt=0)
+    chunk_buffer: int = 64
     unsent_after: Ms = 5_000
-    max_message_bytes: int = Field(default=128 * 1024, ge=1024)
-
-    @model_validator(mode="after")
-    def _heartbeat_comes_before_the_lease_ends(self) -> Self:
-        if self.heartbeat >= self.lease:
-            raise ValueError("heartbeat: must be shorter than lease, and better a small part of it")
-        return self
+    max_message_bytes: int = 128 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Settings:
     """All settings of one start.
 
@@ -108,38 +102,6 @@ class Settings:
     ) -> "Settings":
         """Make settings from values alone, as tests and scripts do."""
         return cls(core=_checked(dict(core or {}), None), plugins=dict(plugins or {}))
-
-
-def validate_section(model: type[BaseModel], section: Mapping[str, Any], where: str) -> Any:
-    """Check a section against its pydantic model.
-
-    Raises:
-        ConfigurationError: names the setting, what is wrong and, for a misspelt one, what is meant.
-    """
-    try:
-        return model.model_validate(dict(section))
-    except ValidationError as error:
-        raise ConfigurationError(
-            "; ".join(_sentence(model, where, problem) for problem in error.errors())
-        ) from None
-
-
-def _sentence(model: type[BaseModel], where: str, problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    if not name:
-        return f"{where} {problem['msg'].removeprefix('Value error, ')}"
-    if problem["type"] == "tuple_type":
-        return f'{where} {name}: write a list, as in {name} = ["…"]'
-    if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, list(model.model_fields), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {_names(model)}"
-        return f"{where} {name}: there is no such setting; {hint}"
-    # The value itself is left out: it may be a secret.
-    return f"{where} {name}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def _names(model: type[BaseModel]) -> str:
-    return ", ".join(sorted(model.model_fields)) or "none"
 
 
 def _given(path: Path) -> Path:
@@ -210,14 +172,14 @@ def _overlay(
 
 def _overlay_core(core: dict[str, Any], key: str, text: str) -> None:
     name = key.removeprefix(PREFIX).lower()
-    known = CoreSettings.model_fields
+    known = [one.name for one in fields(CoreSettings)]
     if name in _LISTS:
         core[name] = [part.strip() for part in text.split(",") if part.strip()]
     elif name in known:
-        core[name] = text
-    elif close := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+        core[name] = _value(text) if name in _AS_JSON else text
+    elif close := nearest(name, known, cutoff=0.85):
         raise ConfigurationError(
-            f"{key}: there is no such setting; did you mean {PREFIX}{close[0].upper()}?"
+            f"{key}: there is no such setting; did you mean {PREFIX}{close.upper()}?"
         )
 
 
@@ -240,4 +202,16 @@ def _value(text: str) -> Any:
 def _checked(core: Mapping[str, Any], source: Path | None) -> CoreSettings:
     where = f"{source}: [streamer]" if source else "[streamer]"
     settings: CoreSettings = validate_section(CoreSettings, core, where)
+    if wrong := [f"{where} {what}" for what in _out_of_bounds(settings)]:
+        raise ConfigurationError("; ".join(wrong))
     return settings
+
+
+def _out_of_bounds(settings: CoreSettings) -> Iterator[str]:
+    for name in _MORE_THAN_NOTHING:
+        if getattr(settings, name) <= 0:
+            yield f"{name}: must be more than nothing"
+    if settings.max_message_bytes < _LEAST_MESSAGE_BYTES:
+        yield f"max_message_bytes: must be at least {_LEAST_MESSAGE_BYTES}"
+    if settings.heartbeat >= settings.lease:
+        yield "heartbeat: must be shorter than lease, and better a small part of it"

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 
 import pluggy
 
 from streamer_core import plugins
 from streamer_core.cli.project import Project, Unstarted
 from streamer_core.errors import ConfigurationError
+from streamer_core.installed import entry_points
 from streamer_core.markers import PROJECT
 from streamer_core.model.manifest import Manifest
 from streamer_core.plugins import Found
@@ -41,8 +41,7 @@ class Tried:
 
 def installed() -> list[Found]:
     """List what is installed, wanted or not, two of one name included."""
-    found = {Found.of(entry) for entry in entry_points(group=plugins.GROUP)}
-    return sorted(found, key=lambda one: (one.name, one.value))
+    return sorted(set(plugins.installed(entry_points())), key=lambda one: (one.name, one.value))
 
 
 def try_all(settings: Settings, app: Unstarted) -> list[Tried]:

@@ -38,7 +38,7 @@ class Project:
     @property
     def thawed(self) -> Settings:
         """The settings without the frozen file, so that a stale one does not hinder its renewal."""
-        core = self.settings.core.model_copy(update={"frozen": None})
+        core = replace(self.settings.core, frozen=None)
         return replace(self.settings, core=core)
 
     @property

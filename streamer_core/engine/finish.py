@@ -9,7 +9,6 @@ Whoever calls `finish` holds the `writing()` of each execution and has taken it.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from streamer_core.engine import deliver
 from streamer_core.engine.report import StoredExecution
@@ -19,12 +18,13 @@ from streamer_core.model.call import Outgoing
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import NewUpdate
 from streamer_core.ports import Ending, Held
+from streamer_core.records import record
 
 _BUSY_WAIT_S = 1.0
 _BUSY_STEP_S = 0.05
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Finish:
     """An end about to be stored, and the snapshot that is to be sent before it."""
 

@@ -1,13 +1,14 @@
 """The framework's own actions, `streamer.…`."""
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from functools import cache
 from typing import Any
 
 from streamer_core.engine import connect, requests, resume
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Invalid, Refused, TooLarge, UnsupportedVersion
+from streamer_core.installed import versions
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing, Resource
 from streamer_core.model.connection import Connection
@@ -34,12 +35,16 @@ def _hello(rt: Runtime, connection: Connection, message: Message) -> Received:
         "connection_ms": max(0, connection.expires_at - rt.clock.now()),
         "delay_ms": rt.settings.max_delay,
     }
-    server = f"streamer/{version('streamer-core')}"
-    welcome = encode.welcome(rt.clock.now(), message.id, connection.id, limits, server)
+    welcome = encode.welcome(rt.clock.now(), message.id, connection.id, limits, _server())
     if "resume" not in message.payload:
         return _received(welcome)
     asked_for = resume.wanted(message.payload["resume"], "payload.resume")
     return _received(welcome, *resume.resume(rt, connection, asked_for))
+
+
+@cache
+def _server() -> str:
+    return f"streamer/{versions().get('streamer-core')}"
 
 
 def _ping(rt: Runtime, _connection: Connection, message: Message) -> Received:

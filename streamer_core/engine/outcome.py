@@ -1,7 +1,6 @@
 """What became of one run of a handler."""
 
 import traceback
-from dataclasses import dataclass
 from typing import Any
 
 from streamer_core.context import KEEP
@@ -9,30 +8,31 @@ from streamer_core.errors import HandlerTimeout, Refused, Reject, Unserializable
 from streamer_core.model import encode
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.request import Failure
+from streamer_core.records import record
 
 _TRACE_CHARS = 20_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Done:
     """The handler returned `value`."""
 
     value: Any
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Failed:
     """The attempt is spent."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Cancelled:
     """The client asked to stop, and the handler did."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class GiveBack:
     """To be run again after `delay_ms`, without an attempt spent, from `state`."""
 
@@ -40,7 +40,7 @@ class GiveBack:
     delay_ms: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Lost:
     """Somebody else has the request now; nothing more is written."""
 

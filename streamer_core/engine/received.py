@@ -1,11 +1,10 @@
 """What the edge has to do after a message was received."""
 
-from dataclasses import dataclass
-
 from streamer_core.model.connection import Connection
+from streamer_core.records import record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Received:
     """The answer to one message.
 

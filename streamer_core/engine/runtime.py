@@ -14,7 +14,7 @@ from streamer_core.registry import Registry
 from streamer_core.settings import CoreSettings
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Runtime:
     """One process's engine.
 

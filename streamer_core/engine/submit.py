@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from streamer_core.engine import at_once
@@ -30,10 +30,11 @@ from streamer_core.model.policy import Slot
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request
 from streamer_core.ports import Enqueued, Enqueuing
+from streamer_core.records import record
 from streamer_core.registry import Registered
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Storing:
     """A request that has passed the gates, and is to be stored."""
 

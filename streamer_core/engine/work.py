@@ -1,7 +1,7 @@
 """Claim a request, run its handler, settle it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamer_core.engine.execution import call_handler, context_of
 from streamer_core.engine.outcome import Cancelled, Failed, GiveBack, Outcome, failure_of
@@ -20,8 +20,7 @@ _UNKNOWN_ACTION_WAIT_MS = 10_000
 _unknown = HandlerSpec(action="unknown", call=lambda: None)
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """A run whose handler has ended; without an outcome it could not even begin."""
 
     execution: "PulsedExecution"

@@ -1,20 +1,21 @@
 """One run of a handler, and what is delivered of it: what the surrounding hooks get to hold."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from streamer_core.model.handler import HandlerSpec, TopicSpec
 from streamer_core.model.message import Message, Mode
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request
+from streamer_core.records import record
 
 
 def _ignore(_: object) -> None:
     """Take no notice: nothing will interrupt this call."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Call:
     """A handler about to run, or running.
 
@@ -45,7 +46,7 @@ class Call:
     on_stop: Callable[[Callable[[], None] | None], None] = field(default=_ignore, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Outgoing:
     """One wire message on its way to connections.
 
@@ -61,7 +62,7 @@ class Outgoing:
     ref: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Metric:
     """One measurement.
 
@@ -78,7 +79,7 @@ class Metric:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Health:
     """One plugin's answer to `streamer_health`.
 
@@ -97,7 +98,7 @@ class Health:
     latency_ms: float = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Panel:
     """A table that a plugin adds to the console.
 
@@ -112,7 +113,7 @@ class Panel:
     rows: Any
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Resource:
     """What a principal asks leave for.
 

@@ -1,9 +1,10 @@
 """An open WebSocket, and the handshake that asks for one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from streamer_core.model.principal import Principal
+from streamer_core.records import record
 
 SUBPROTOCOL = "streamer.v1"
 _BEARER_SUBPROTOCOL = "bearer."
@@ -35,7 +36,7 @@ def token_in(
     return None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Handshake:
     """What a client shows before it is let in, or again in band with `streamer.authenticate`.
 
@@ -56,7 +57,7 @@ class Handshake:
     renewing: Principal | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Connection:
     """An accepted connection.
 

@@ -1,9 +1,9 @@
 """Arithmetic that a store does in one atomic step."""
 
-from dataclasses import dataclass
+from streamer_core.records import record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Count:
     """Add to a level that may leak, unless that would take it over its limit.
 

@@ -1,16 +1,17 @@
 """What is known of a handler or a topic before it is called."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from streamer_core.model.message import Mode
 from streamer_core.model.policy import Policy
+from streamer_core.records import record
 
 ErrorTypes = tuple[type[BaseException], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Concurrency:
     """How many requests of a handler run at once.
 
@@ -24,7 +25,7 @@ class Concurrency:
     key: Callable[..., str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HandlerSpec:
     """A handler, as its decorator described it. Durations are milliseconds.
 
@@ -62,7 +63,7 @@ class HandlerSpec:
     module: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TopicSpec:
     """A topic pattern such as `room:{name}` and the rule that says who may join.
 

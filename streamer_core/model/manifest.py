@@ -1,9 +1,9 @@
 """What a plugin says about itself before it is made."""
 
-from dataclasses import dataclass
+from streamer_core.records import record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Manifest:
     """Where a plugin stands among the others, by their entry point names.
 

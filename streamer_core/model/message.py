@@ -1,9 +1,11 @@
 """A message as a client sent it, decoded and checked for shape."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
+
+from streamer_core.records import record
 
 
 class Priority(StrEnum):
@@ -22,7 +24,7 @@ class Mode(StrEnum):
     ASYNC = "async"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Options:
     """What a client may ask of a request's handling; `delay_ms` counts from its acceptance."""
 
@@ -31,7 +33,7 @@ class Options:
     mode: Mode = Mode.AUTO
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Message:
     """One decoded client message.
 

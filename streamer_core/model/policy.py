@@ -1,9 +1,9 @@
 """How long a request may take, how often it is tried, and how many of a kind run at once."""
 
-from dataclasses import dataclass
+from streamer_core.records import record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Policy:
     """The part of a handler's specification that is stored with each request.
 
@@ -24,7 +24,7 @@ class Policy:
     backoff_cap_ms: int = 300_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Slot:
     """Room for `at_most` running requests that share `key`."""
 
@@ -32,14 +32,14 @@ class Slot:
     at_most: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Again:
     """Verdict on a failed attempt: try again after `delay_ms`."""
 
     delay_ms: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class GiveUp:
     """Verdict on a failed attempt: the failure is final."""
 

@@ -1,14 +1,16 @@
 """Who is asking."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from streamer_core.records import record
 
 ADMIN_SCOPE = "streamer:admin"
 PRIORITY_SCOPE = "streamer:priority"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Principal:
     """A verified identity: it comes from the token alone, never from a message.
 

@@ -10,7 +10,7 @@ PENDING | RETRYING ──cancel──> CANCELLED
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Policy, Slot
 from streamer_core.model.principal import Principal
+from streamer_core.records import record
 
 RECORD_VERSION = 1
 KEPT_FAILURES = 10
@@ -67,7 +68,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Snapshot:
     """The newest progress of an attempt. Ordered by `attempt`, then `n`.
 
@@ -90,7 +91,7 @@ class Snapshot:
     at: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Failure:
     """One attempt's end, for operators only: no client ever sees `kind` or `trace`.
 
@@ -117,7 +118,7 @@ class Failure:
     worker: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: a copy is a copy of `__dict__`
+@record(slots=False)  # a copy is a copy of `__dict__`
 class Request:
     """The durable record of an async (or idempotent) request. Times are Unix ms.
 

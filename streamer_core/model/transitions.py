@@ -7,8 +7,8 @@ A lease is over, a due time has come and an item has expired once `now` has reac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model.request import (
@@ -20,9 +20,10 @@ from streamer_core.model.request import (
     Status,
 )
 from streamer_core.model.update import NewUpdate, Update
+from streamer_core.records import record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Moved:
     """A record after its move, and the updates that it numbered, to be stored with it."""
 
@@ -30,8 +31,7 @@ class Moved:
     updates: tuple[Update, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A new checkpoint, which may be any JSON value, None included."""
 
     data: Any

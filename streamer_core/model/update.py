@@ -1,9 +1,11 @@
 """The numbered history of a request: chunks, restarts and the terminal message."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
+
+from streamer_core.records import record
 
 
 class Kind(StrEnum):
@@ -23,7 +25,7 @@ class Kind(StrEnum):
 _ENDS = frozenset({Kind.COMPLETE, Kind.ERROR})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class NewUpdate:
     """An update before the store has numbered it.
 
@@ -41,7 +43,7 @@ class NewUpdate:
     at: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Update:
     """A stored update: `seq` counts 1, 2, 3… within its request."""
 

@@ -11,7 +11,6 @@ Rules for whoever implements it (`streamer_core.testing.contracts.StoreContract`
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -22,11 +21,12 @@ from streamer_core.model.message import Priority
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import NewUpdate, Update
 from streamer_core.ports.clock import Clock
+from streamer_core.records import record
 
 _UNCHANGED: Any = object()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Enqueued:
     """What `enqueue` found or made; `created` is False for a repeat."""
 
@@ -34,7 +34,7 @@ class Enqueued:
     created: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Enqueuing:
     """A new request and what is counted with it: what `enqueue` is given."""
 
@@ -42,7 +42,7 @@ class Enqueuing:
     counts: Sequence[Count] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Held:
     """What a holder learns from each of its writes.
 
@@ -57,7 +57,7 @@ class Held:
     cancel_requested: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Ending:
     """The end of a held request: what `finish` is given."""
 
@@ -71,7 +71,7 @@ class Ending:
     lapsed: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Counted:
     """Whether all counts had room, and the levels after them (or as they stand)."""
 
@@ -81,7 +81,7 @@ class Counted:
     retry_after_ms: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Query:
     """Which requests to list; None means any. `created_at` lies in [`since`, `until`)."""
 
@@ -93,7 +93,7 @@ class Query:
     until: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Page:
     """Requests, newest first; `cursor` asks for the rest, None where there is none."""
 
@@ -101,7 +101,7 @@ class Page:
     cursor: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Value:
     """A small value: any JSON, with the version that the next conditional write must name."""
 
@@ -117,7 +117,7 @@ class ChangeKind(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Change:
     """One record of the change feed."""
 

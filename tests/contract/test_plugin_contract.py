@@ -1,6 +1,7 @@
 """PluginContract passes a healthy plugin and finds what is wrong with a sick one."""
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import metadata
@@ -48,7 +49,9 @@ Install = Callable[..., None]
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     def write(code: str = CLASS, metadata: str = METADATA, *, typed: bool = True) -> None:
-        package, info = tmp_path / MODULE, tmp_path / f"{MODULE}-0.1.0.dist-info"
+        (name,) = re.findall(r"^Name: (.+)$", metadata, re.MULTILINE)
+        package = tmp_path / MODULE
+        info = tmp_path / f"{name.replace('-', '_')}-0.1.0.dist-info"
         package.mkdir()
         info.mkdir()
         (package / "__init__.py").write_text(code)
@@ -105,7 +108,7 @@ def test_a_sick_plugin_is_found(rule: str, install: Install) -> None:
         "found": found,
         "plugin": plugin,
         "hooks": hooks_of(plugin),
-        "about": metadata("streamer-plugin-probe"),
+        "about": metadata(found.distribution),
     }
     method = getattr(PluginContract(), rule)
     given = {name: fixtures[name] for name in inspect.signature(method).parameters}

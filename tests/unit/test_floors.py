@@ -1,6 +1,7 @@
 """Imports run one way: a file imports only from floors below its own (docs/architecture.md)."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,16 @@ import streamer_core
 
 ROOT = Path(streamer_core.__file__).parent
 FLOORS = [
-    ["streamer_core.errors", "streamer_core.markers", "streamer_core.log"],
+    [
+        "streamer_core.errors",
+        "streamer_core.installed",
+        "streamer_core.markers",
+        "streamer_core.log",
+        "streamer_core.records",
+    ],
     ["streamer_core.model"],
     ["streamer_core.ports"],
-    ["streamer_core.hookspecs"],
+    ["streamer_core.hookspecs", "streamer_core.sections"],
     [
         "streamer_core.hooks",
         "streamer_core.settings",
@@ -95,16 +102,52 @@ def test_depends_on_few_others(module: str) -> None:
         assert top in ALLOWED | extras or top in sys.stdlib_module_names, f"{module}: {top}"
 
 
-def test_asyncio_is_not_loaded_by_a_start_that_runs_no_coroutine() -> None:
-    """On a Lambda's path it would cost without being used."""
-    import subprocess
+COSTLY = ("asyncio", "importlib.metadata", "logging", "pydantic", "socket", "structlog")
+IMPORT = "import streamer_core.plugin"
+START = """
+from streamer_core import Settings, Streamer, handler
+from streamer_core.model.connection import Handshake
+from streamer_core.plugin import Principal, Store, Transport, hookimpl
+from streamer_core.plugins import Found
 
-    code = (
-        "import sys, streamer_core;"
-        "bad = [m for m in ('asyncio', 'click', 'rich', 'pytest') if m in sys.modules];"
-        "assert not bad, bad"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def stub(port):
+    given = dict.fromkeys(port.__abstractmethods__, lambda *_, **__: None)
+    return type("Stub", (port,), given | {"__init__": lambda self: None})()
+
+class Plugin:
+    def __init__(self, settings, app): ...
+
+    @hookimpl
+    def streamer_authenticate(self, handshake):
+        return Principal(user="ann")
+
+    @hookimpl
+    def streamer_register_handlers(self):
+        return [echo]
+
+@handler("echo")
+def echo(request: dict) -> dict:
+    return request
+
+app = Streamer.start(
+    Settings.of({"lease": "1m"}),
+    found=[Found(name="stub", value="__main__:Plugin")],
+    store=stub(Store),
+    transport=stub(Transport),
+)
+connection = app.connect(Handshake(connection_id="c"))
+frame = app.receive(connection, b'{"action": "echo", "payload": {"text": "x"}}').frames[0]
+assert b'"success":true' in frame, frame
+"""
+
+
+@pytest.mark.parametrize("code", [IMPORT, START], ids=["import", "first message"])
+def test_what_is_costly_is_loaded_only_where_it_is_needed(code: str) -> None:
+    """Neither by the import nor by a message that needs none of it: see benchmarks/start.py."""
+    costly = {*COSTLY, "boto3", "click", "pytest", "rich"}
+    before = "import sys\nbefore = set(sys.modules)\n"  # coverage may be among them
+    after = f"\nloaded = {costly} & set(sys.modules) - before\nassert not loaded, loaded\n"
+    subprocess.run([sys.executable, "-I", "-c", before + code + after], check=True)
 
 
 def test_what_is_public_is_listed() -> None:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,8 +65,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def write_dist(site: Path, version: str) -> None:
-    info = site / "streamer_plugin_frost-1.0.dist-info"
-    info.mkdir(exist_ok=True)
+    for other in site.glob("*.dist-info"):
+        shutil.rmtree(other)
+    info = site / f"streamer_plugin_frost-{version}.dist-info"
+    info.mkdir()
     about = f"Metadata-Version: 2.4\nName: streamer-plugin-frost\nVersion: {version}\n"
     (info / "METADATA").write_text(about)
     (info / "entry_points.txt").write_text(
@@ -135,8 +138,8 @@ def test_a_frozen_start_reads_no_entry_points(
     def scan(*_: object, **__: object) -> NoReturn:
         raise AssertionError("entry points were looked up")
 
-    monkeypatch.setattr("streamer_core.plugins.entry_points", scan)
-    monkeypatch.setattr("streamer_core.app.entry_points", scan)
+    for module in ("installed", "plugins", "app"):
+        monkeypatch.setattr(f"streamer_core.{module}.entry_points", scan)
     monkeypatch.setattr(importlib.metadata, "entry_points", scan)
     # No distribution's entry_points.txt is read either, however one might come to it.
     monkeypatch.setattr(importlib.metadata.Distribution, "entry_points", property(scan))

@@ -390,7 +390,7 @@ def test_the_environment_sets_a_plugins_setting(install: Install, tmp_path: Path
 
 def test_settings_of_another_type_are_refused(install: Install) -> None:
     install("ant", "Plugin.Settings = dict\n")
-    assert refusal("ant").endswith("Settings must be a pydantic model")
+    assert refusal("ant").endswith("Settings is no dataclass and no pydantic model")
 
 
 # -- providers

@@ -82,7 +82,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         folder = tmp_path_factory.mktemp(name)
         module = f"cli_test_{name}"
         (folder / f"{module}.py").write_text(textwrap.dedent(source))
-        info = folder / f"{module}-1.2.dist-info"
+        info = folder / f"dist_{name}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n")
         (info / "entry_points.txt").write_text(f"[streamer.plugins]\n{name} = {module}:Plugin\n")

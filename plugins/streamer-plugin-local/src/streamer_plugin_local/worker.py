@@ -103,7 +103,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 def _within(settings: Settings, local: LocalSettings) -> Settings:
     """Let handlers give no longer messages than the gateway carries."""
     longest = min(settings.core.max_message_bytes, local.max_message_bytes)
-    core = settings.core.model_copy(update={"max_message_bytes": longest})
+    core = dataclasses.replace(settings.core, max_message_bytes=longest)
     return dataclasses.replace(settings, core=core)
 
 

@@ -3,21 +3,23 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from streamer_core.markers import hookimpl
 from streamer_core.model.manifest import Manifest
 from streamer_core.ports import Clock, Store
-from streamer_core.settings import Ms
+from streamer_core.records import record
+from streamer_core.sections import Ms
 from streamer_plugin_sqlite.store import SqliteStore
 
 __all__ = ["SqlitePlugin", "SqliteStore"]
+
+_LONGEST_BUSY_MS = 600_000
 
 
 class SqlitePlugin:
     """Opens the store named `sqlite`."""
 
-    class Settings(BaseModel):
+    @record
+    class Settings:
         """`[plugins.sqlite]`.
 
         Args:
@@ -28,11 +30,13 @@ class SqlitePlugin:
             busy_timeout: how long a write waits for a program that is not Streamer.
         """
 
-        model_config = ConfigDict(extra="forbid", frozen=True)
-
         path: Path = Path(".streamer/streamer.db")
         synchronous: Literal["FULL", "NORMAL"] = "FULL"
-        busy_timeout: Ms = Field(default=5_000, le=600_000)
+        busy_timeout: Ms = 5_000
+
+        def __post_init__(self) -> None:
+            if self.busy_timeout > _LONGEST_BUSY_MS:
+                raise ValueError("busy_timeout: must be at most 10 minutes")
 
     manifest = Manifest()
 

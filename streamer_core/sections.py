@@ -1,0 +1,125 @@
+"""Check a section of the settings against its class: a frozen dataclass, or a pydantic model.
+
+A dataclass whose settings are plain, as nearly all are, is made without pydantic: its import takes
+longer than all the rest of a start. Whatever is not plain, and whatever is wrong, pydantic judges.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from streamer_core.errors import ConfigurationError
+from streamer_core.model.duration import to_ms
+
+
+class _Milliseconds:
+    """Tells pydantic how a duration is read."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema  # noqa: PLC0415
+
+        return core_schema.no_info_before_validator_function(to_ms, handler(source))
+
+
+Ms = Annotated[int, _Milliseconds()]
+"""Milliseconds, written as a duration: `"200ms"`, `"5s"`, or in seconds."""
+
+
+def validate_section(kind: Any, section: Mapping[str, Any], where: str) -> Any:
+    """Make the settings of a section.
+
+    Args:
+        kind: a frozen dataclass or a pydantic model.
+        section: as it was read.
+        where: names the section in sentences.
+
+    Raises:
+        ConfigurationError: names the setting, what is wrong and, for a misspelt one, what is meant.
+    """
+    if is_dataclass(kind):
+        make: Any = kind
+        try:
+            return make(**_plain_values(kind, section))
+        except (TypeError, ValueError):  # pydantic knows what is wrong, or that nothing is
+            pass
+    return _validated(kind, section, where)
+
+
+def _plain_values(kind: Any, section: Mapping[str, Any]) -> dict[str, Any]:
+    if not section:
+        return {}
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: _plain(hints.get(name), value) for name, value in section.items()}
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    """Give a value as pydantic would, where that is plain to see.
+
+    Raises:
+        ValueError: it is not.
+    """
+    hint, kind = _without_none(hint), type(value)
+    if hint == Ms:
+        return to_ms(value)
+    if hint is kind and kind in {str, int, bool, float}:
+        return value
+    if hint is Path and kind is str:
+        return Path(value)
+    if hint == tuple[str, ...] and kind is list and all(type(one) is str for one in value):
+        return tuple(value)
+    raise ValueError
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) not in {Union, UnionType}:
+        return hint
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 else hint
+
+
+def _validated(kind: Any, section: Mapping[str, Any], where: str) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError  # noqa: PLC0415
+
+    try:
+        if not is_dataclass(kind):
+            return kind.model_validate(dict(section))
+        # A dataclass cannot be given a configuration, but takes that of what holds it.
+        adapter = TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid"))
+        return adapter.validate_python((dict(section),))[0]
+    except ValidationError as error:
+        raise ConfigurationError(
+            "; ".join(_sentence(kind, where, problem) for problem in error.errors())
+        ) from None
+
+
+def _sentence(kind: Any, where: str, problem: Any) -> str:
+    place = problem["loc"][1:] if is_dataclass(kind) else problem["loc"]
+    name = ".".join(map(str, place))
+    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        close = nearest(name, _names(kind))
+        hint = (
+            f"did you mean {close!r}?" if close else f"known: {', '.join(_names(kind)) or 'none'}"
+        )
+        return f"{where} {name}: there is no such setting; {hint}"
+    if problem["type"] == "tuple_type":
+        return f'{where} {name}: write a list, as in {name} = ["…"]'
+    # The value itself is left out: it may be a secret.
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where} {name}: {message}" if name else f"{where} {message}"
+
+
+def _names(kind: Any) -> list[str]:
+    return (
+        sorted(one.name for one in fields(kind))
+        if is_dataclass(kind)
+        else sorted(kind.model_fields)
+    )
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Give the known name that a misspelt one was probably meant to be."""
+    import difflib  # noqa: PLC0415 - for sentences alone
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)

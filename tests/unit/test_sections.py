@@ -1,0 +1,166 @@
+"""A section becomes what pydantic would make of it, and plain ones do without pydantic."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+
+from streamer_core.errors import ConfigurationError
+from streamer_core.model.duration import to_ms
+from streamer_core.records import record
+from streamer_core.sections import Ms, validate_section
+
+
+@record
+class Plain:
+    """Of all kinds that need no pydantic."""
+
+    text: str = "x"
+    number: int = 1
+    share: float = 0.5
+    flag: bool = False
+    wait: Ms = 1000
+    place: Path = Path("x")
+    names: tuple[str, ...] = ()
+    other: str | None = None
+    later: Ms | None = None
+    more: tuple[str, ...] | None = None
+
+
+@record
+class Inner:
+    """A table in a table."""
+
+    one: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rich:
+    """Of kinds that pydantic alone knows."""
+
+    needed: str
+    level: Literal["low", "high"] = "low"
+    port: Annotated[int, Field(gt=0, lt=65536)] = 80
+    key: SecretStr | None = None
+    inner: Inner = field(default_factory=Inner)
+    ports: list[int] = field(default_factory=list)
+    either: int | str = 0
+
+    def __post_init__(self) -> None:
+        if self.needed == "never":
+            raise ValueError("needed: not that")
+
+
+VALUES = st.one_of(
+    st.text(max_size=3),
+    st.sampled_from(["5s", "200ms", "1", "true", "yes", "1.5", "a/b"]),
+    st.integers(-3, 3),
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-3, max_value=3),
+    st.booleans(),
+    st.none(),
+    st.lists(st.one_of(st.text(max_size=2), st.integers(0, 2)), max_size=3),
+    st.dictionaries(st.text(max_size=1), st.integers(), max_size=1),
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Plain.__dataclass_fields__]), VALUES, max_size=3))
+def test_a_section_is_what_pydantic_makes_of_it(section: dict[str, Any]) -> None:
+    try:
+        theirs = TypeAdapter(Plain).validate_python(section)
+    except ValidationError:
+        with pytest.raises(ConfigurationError, match=r"^here \w+.*: "):
+            validate_section(Plain, section, "here")
+    else:
+        ours = validate_section(Plain, section, "here")
+        assert repr(ours) == repr(theirs)
+
+
+def test_what_is_not_plain() -> None:
+    section = {
+        "needed": "x",
+        "level": "high",
+        "port": "81",
+        "key": "hunter2",
+        "inner": {"one": 2},
+        "ports": ["1", 2],
+        "either": "x",
+    }
+    made = validate_section(Rich, section, "here")
+    assert made == Rich(
+        needed="x",
+        level="high",
+        port=81,
+        key=SecretStr("hunter2"),
+        inner=Inner(one=2),
+        ports=[1, 2],
+        either="x",
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({}, "here needed: Field required"),
+        ({"needed": 1}, "here needed: Input should be a valid string"),
+        ({"needed": "x", "port": 0}, "here port: Input should be greater than 0"),
+        ({"needed": "x", "key": ["hunter2"]}, "here key: Input should be a valid string"),
+        ({"needed": "x", "inner": {"one": "y"}}, "here inner.one: Input should be a valid integer"),
+        ({"needed": "x", "inner": {"two": 1}}, "here inner.two: there is no such setting"),
+        (
+            {"needed": "x", "prt": "hunter2"},
+            "here prt: there is no such setting; did you mean 'port'?",
+        ),
+        ({"needed": "x", "zzz": 1}, "known: either, inner, key, level, needed, port, ports"),
+        ({"needed": "never"}, "here needed: not that"),
+    ],
+)
+def test_what_is_wrong_is_named(section: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        validate_section(Rich, section, "here")
+    assert says in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_all_that_is_wrong_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"here number: .*; here wait: "):
+        validate_section(Plain, {"wait": "soon", "number": "x"}, "here")
+
+
+class Model(BaseModel):
+    """The other kind of class."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: Ms = Field(default=1000, gt=0)
+
+
+def test_a_model_takes_durations_too() -> None:
+    assert validate_section(Model, {"wait": "5s"}, "here").wait == to_ms("5s")
+    for wrong in ("0s", "soon"):
+        with pytest.raises(ConfigurationError, match="here wait: "):
+            validate_section(Model, {"wait": wrong}, "here")
+
+
+def test_plain_settings_need_no_pydantic() -> None:
+    code = """
+import sys
+from streamer_core.plugin import Ms, record
+from streamer_core.sections import validate_section
+
+@record
+class Settings:
+    text: str
+    wait: Ms = 1
+    names: tuple[str, ...] | None = None
+
+made = validate_section(Settings, {"text": "x", "wait": "5s", "names": ["a"]}, "here")
+assert (made.text, made.wait, made.names) == ("x", 5000, ("a",)), made
+assert "pydantic" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
