@@ -77,7 +77,7 @@ class Streamer:
             self.transport.close()
             raise
         core = Defaults(settings.core, self.transport, self.clock)
-        plugins.register(self.hooks, defaults.NAME, core, "streamer-core")
+        plugins.register(self.hooks, defaults.NAME, core, "streamer-core", checked=checked)
         implementations.check_pending(self.hooks)
         self.runtime = Runtime(
             settings=settings.core,

@@ -174,9 +174,7 @@ def manager_of(
     # pluggy asks the last one registered first.
     made = [(name, _make(sources[name], classes[name], settings, app)) for name in order]
     for name, plugin in reversed(made):
-        if not checked:
-            implementations.check(plugin, sources[name].source)
-        register(manager, name, plugin, sources[name].source)
+        register(manager, name, plugin, sources[name].source, checked=checked)
     implementations.check_pending(manager)
     return manager, order
 
@@ -228,8 +226,12 @@ def _is_settings(kind: Any) -> bool:
     return isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "model_validate"))
 
 
-def register(manager: pluggy.PluginManager, name: str, plugin: object, source: str) -> None:
-    """Add a plugin."""
+def register(
+    manager: pluggy.PluginManager, name: str, plugin: object, source: str, *, checked: bool = False
+) -> None:
+    """Add a plugin, its hook implementations checked if they were not before."""
+    if not checked:
+        implementations.check(plugin, source)
     try:
         manager.register(plugin, name)
     except (pluggy.PluginValidationError, ValueError) as error:
