@@ -49,6 +49,12 @@ class StoredExecution(Execution):
         self._newest_version = request.subscribers_version
         self._subscribers, self._subscribers_version = _known_subscribers(request)
         self._behind: dict[str, int] = {}
+        # What follows this number somebody may lack who is not behind: it was stored and its worker
+        # could not send it, or did not know to whom.
+        self._lacked: int | None = None
+        if request.sent_seq < request.last_seq:
+            self._lacked = request.sent_seq
+        self._told = request.last_seq
         self._in_doubt = False
         self._snapshot = self._restored_snapshot()
         self._unsent: Snapshot | None = None
@@ -172,6 +178,7 @@ class StoredExecution(Execution):
     def messages(self, updates: list[NewUpdate], last_seq: int) -> list[tuple[int, Outgoing]]:
         """Give the messages of what was just stored, each with its number; observers are told."""
         stored = encode.numbered(updates, last_seq)
+        self._told = last_seq
         if stored:
             self.rt.tell("streamer_on_update", request=self.request, updates=stored)
         return [(one.seq, encode.update(self.request.id, self.request.ref, one)) for one in stored]
@@ -222,8 +229,9 @@ class StoredExecution(Execution):
                 self._unkept = None
 
     def _learn(self, held: Held) -> None:
-        with self._lock:
-            self._last_seq = held.last_seq
+        if not self._in_doubt:  # a heartbeat counts what `settle_doubt` has to find
+            with self._lock:
+                self._last_seq = held.last_seq
         if held.cancel_requested:
             self.stop("cancel")
         self._newest_version = held.subscribers_version
@@ -236,15 +244,26 @@ class StoredExecution(Execution):
         except StoreError:
             # What is written is written. The next write tries again; nothing counts as sent so far.
             self.rt.log.warning("subscribers could not be read", ref=self.request.ref)
+            self._lacked = self._told if self._lacked is None else self._lacked
             return
         self._subscribers = list(found)
         self._subscribers_version = self._newest_version
+        self._have_all_catch_up()
+
+    def _have_all_catch_up(self) -> None:
+        """Read the store for everybody, where somebody may lack what the others were sent."""
+        if self._lacked is not None:
+            for one in self._subscribers:
+                self._behind[one] = min(self._lacked, self._behind.get(one, self._lacked))
+            self._lacked = None
 
     def learn_subscribers(self) -> None:
         """Find out who follows the request, before the first message."""
         with self._io:
             if self._newest_version != self._subscribers_version:
                 self._read_subscribers()
+            else:
+                self._have_all_catch_up()
 
     def learn(self, held: Held) -> None:
         """Take in what a write told, whoever made it."""

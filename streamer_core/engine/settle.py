@@ -127,6 +127,7 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> Finis
     except Conflict:  # it was asked to stop in the meantime
         return _cancelled(execution)
     execution.send_progress(snapshot)
+    execution.mark_sent(rt.clock.monotonic())
     rt.measure("request.retried", tags={"action": request.action, "code": failure.code})
     moved(rt, request, Status.RETRYING)
     return None

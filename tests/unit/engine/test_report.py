@@ -318,6 +318,19 @@ def test_a_write_that_took_effect_and_failed_is_not_made_twice() -> None:
     assert mirror(run(body)[1].inbox).output == [1, 2]
 
 
+def test_a_heartbeat_does_not_hide_that_a_write_is_in_doubt() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.clock.advance(1_990)
+        ctx.emit(1)  # the next flush is due in 50 ms, the next heartbeat in 10
+        rig.store.faults.fail_next("append", StoreError("no"), after=True)
+        with pytest.raises(StoreError):
+            ctx.emit(2)
+        rig.beat(10)
+        ctx.emit(3)
+
+    assert mirror(run(body, chunk_buffer=1)[1].inbox).output == [1, 2, 3]
+
+
 def test_a_checkpoint_larger_than_the_store_holds_is_the_handlers_to_know() -> None:
     caught = []
 
@@ -335,6 +348,42 @@ def test_a_checkpoint_larger_than_the_store_holds_is_the_handlers_to_know() -> N
     rig.work()
     assert len(caught) == 1
     assert mirror(client.inbox).output == ["kept"]
+
+
+def test_what_an_earlier_run_stored_and_did_not_send_is_sent_by_the_next() -> None:
+    """It would count as sent with whatever the next run sends."""
+
+    @handler("a", mode="async")
+    def function(ctx: Context) -> str:
+        if ctx.restored is None:
+            ctx.emit("before")
+            rig.store.faults.fail_next("requeue", StoreError("no"), after=True)
+            ctx.continue_later("here")
+        ctx.emit("after")
+        return "done"
+
+    rig = Rig(function)
+    client = rig.client()
+    client.ask("a", id="r")
+    assert rig.work() == 2
+    assert mirror(client.inbox).output == ["before", "after"]
+    assert client.inbox[-1]["terminal"]
+
+
+def test_whoever_could_not_be_asked_for_in_time_is_sent_what_the_others_were() -> None:
+    late: list[Client] = []
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        late.append(rig.client())
+        late[0].send("streamer.resume", {"requests": {"r": 0}})
+        rig.store.faults.fail_next("subscribers", StoreError("no"))
+        ctx.checkpoint("here")
+        ctx.emit(2)
+
+    _, client = run(body)
+    assert [mirror(one.inbox).output for one in (client, *late)] == [[1, 2]] * 2
+    assert late[0].inbox[-1]["terminal"]
 
 
 def test_a_handler_that_lives_on_without_its_lease_fills_no_memory() -> None:
