@@ -386,6 +386,22 @@ def test_whoever_could_not_be_asked_for_in_time_is_sent_what_the_others_were() -
     assert late[0].inbox[-1]["terminal"]
 
 
+def test_whoever_came_before_a_write_in_doubt_is_sent_what_it_wrote() -> None:
+    late: list[Client] = []
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.emit(1)
+        late.append(rig.client())
+        late[0].send("streamer.resume", {"requests": {"r": 0}})
+        rig.store.faults.fail_next("append", StoreError("no"), after=True)
+        with pytest.raises(StoreError):
+            ctx.checkpoint("here")
+
+    _, client = run(body)
+    assert [mirror(one.inbox).output for one in (client, *late)] == [[1]] * 2
+    assert late[0].inbox[-1]["terminal"]
+
+
 def test_a_handler_that_lives_on_without_its_lease_fills_no_memory() -> None:
     def body(ctx: Context, rig: Rig, client: Client) -> None:
         (running,) = rig.pulse.running
