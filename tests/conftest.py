@@ -8,11 +8,18 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from streamer_core.log import redact
+from tests.e2e.kit.seed import LONG, SEED
 
 settings.register_profile(
     "streamer", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("streamer")
+
+
+def pytest_report_header() -> str:
+    """Say how to have the same chance again: the scenarios and the machine of promises take it."""
+    return f"STREAMER_SEED={SEED} STREAMER_CHAOS={'long' if LONG else 'short'}"
+
 
 Lines = list[MutableMapping[str, Any]]
 

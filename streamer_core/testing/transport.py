@@ -84,7 +84,7 @@ class MemoryTransport(Transport):
         self._open: set[str] = set()
         self._inboxes: dict[str, Inbox] = {}
         self._busy: Counter[str] = Counter()
-        self._failing: dict[str, list[Exception]] = {}
+        self._failing: dict[str, list[tuple[Exception, bool]]] = {}
 
     def connect(self, connection_id: str | None = None) -> str:
         """Open a connection, `c-1`, `c-2`, … where no id is given; gives the id.
@@ -114,18 +114,29 @@ class MemoryTransport(Transport):
         with self._lock:
             self._busy[connection_id] = times
 
-    def fail_next(self, connection_id: str, error: Exception | None = None) -> None:
-        """Let a send raise, by default TransportError, before the message is received."""
+    def fail_next(
+        self, connection_id: str, error: Exception | None = None, *, after: bool = False
+    ) -> None:
+        """Let a send raise, by default TransportError.
+
+        Args:
+            connection_id: whose next send fails.
+            error: what to raise.
+            after: raise once the message is received: whether it was, the sender cannot know.
+        """
         with self._lock:
             failing = self._failing.setdefault(connection_id, [])
-            failing.append(error or TransportError("the transport was told to fail"))
+            failing.append((error or TransportError("the transport was told to fail"), after))
 
     def send(self, connection_id: str, data: bytes) -> Delivery:
         """Put one message into the connection's inbox."""
         message = json.loads(data.decode())
         with self._lock:
             if failing := self._failing.get(connection_id):
-                raise failing.pop(0)
+                error, after = failing.pop(0)
+                if after and connection_id in self._open:
+                    self._inboxes[connection_id].put(message)
+                raise error
             if connection_id not in self._open:
                 return Delivery.GONE
             if len(data) > self.max_message_bytes:

@@ -123,6 +123,14 @@ class TestTransport:
             transport.send(connection, b"{}")
         assert transport.send(connection, b"{}") is Delivery.DELIVERED
 
+    def test_a_failing_send_may_have_been_received(self) -> None:
+        transport = MemoryTransport()
+        connection = transport.connect()
+        transport.fail_next(connection, after=True)
+        with pytest.raises(TransportError):
+            transport.send(connection, b'{"n":1}')
+        assert list(transport.inbox(connection)) == [{"n": 1}]
+
     def test_a_close_is_noted(self) -> None:
         transport = MemoryTransport()
         connection = transport.connect()

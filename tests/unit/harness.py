@@ -109,6 +109,10 @@ class HandPulse(Pulse):
     def add(self, running: Running) -> None:
         self._running[id(running)] = running
 
+    def forget(self) -> None:
+        """Look at nothing any more: the process is gone."""
+        self._running.clear()
+
     def beat(self, advance_ms: int = 0) -> None:
         """Let time pass, then look at every running call once."""
         self.manual.advance(advance_ms)
@@ -175,6 +179,7 @@ class Rig:
         sources: functions that carry `@handler` or `@topic`.
         plugins: objects with hookimpls.
         beside: another rig, whose store's data, transport and clock are shared: a second process.
+        transport: instead of a plain one, where it is not `beside`'s.
         core: settings of `[streamer]`; durations in seconds or as text.
     """
 
@@ -184,12 +189,14 @@ class Rig:
         plugins: Sequence[object] = (),
         beside: "Rig | None" = None,
         store: MemoryStore | None = None,
+        transport: MemoryTransport | None = None,
         **core: Any,
     ) -> None:
         self.clock: ManualClock = beside.clock if beside else ManualClock()
         data = beside.store.data if beside else None
         self.store: MemoryStore = store or MemoryStore(self.clock, data)
-        self.transport: MemoryTransport = beside.transport if beside else MemoryTransport()
+        shared = beside.transport if beside else None
+        self.transport: MemoryTransport = shared or transport or MemoryTransport()
         self.seen = Observer()
         self.waker = Waker()
         self.app: Streamer = Streamer(

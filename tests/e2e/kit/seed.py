@@ -5,13 +5,13 @@ import random
 
 LONG = os.environ.get("STREAMER_CHAOS") == "long"
 """Whether this is `make chaos`: many more rounds of everything."""
+SEED = os.environ.get("STREAMER_SEED", "20261123")
 
 
 def chance(test: str) -> random.Random:
     """Give a test's own source of chance, and say how to have it again."""
-    seed = os.environ.get("STREAMER_SEED", "20261123")
-    print(f"STREAMER_SEED={seed} of {test}")  # noqa: T201 - shown where the test fails
-    return random.Random(f"{seed}/{test}")
+    print(f"STREAMER_SEED={SEED} of {test}")  # noqa: T201 - shown where the test fails
+    return random.Random(f"{SEED}/{test}")
 
 
 def rounds(short: int, long: int) -> int:
