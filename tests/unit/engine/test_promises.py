@@ -9,9 +9,10 @@ must come to its end, at every client that asks for it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import structlog
 from hypothesis import note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -49,12 +50,18 @@ pytestmark = pytest.mark.timeout(rounds(600, 1800))  # a failure is made smaller
 
 
 @pytest.fixture(autouse=True, scope="module")
-def impatient() -> Iterator[None]:
-    """Do not wait for clients that are busy: they are so until somebody sends to them."""
+def quick() -> Iterator[None]:
+    """Write no log, and wait for no busy client: it is busy until somebody sends to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish, "_BUSY_WAIT_S", 0.002)
         patch.setattr(finish, "_BUSY_STEP_S", 0.001)
+        structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
         yield
+        structlog.reset_defaults()
+
+
+def _drop(*_: Any) -> NoReturn:
+    raise structlog.DropEvent
 
 
 @seed(f"{SEED}/promises")
