@@ -144,12 +144,13 @@ class TestTransportOfAnother(TestTransport):
         return HubTransport(sockets.other)
 
 
+@pytest.mark.parametrize("begun", [b"GET / HT", b"\r\n\r\n", b""])
 def test_a_head_that_does_not_come_is_not_waited_for(
-    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     monkeypatch.setattr(front, "HEAD_S", 0.05)
     with socket.create_connection(("127.0.0.1", sockets.port), timeout=20) as sock:
-        sock.sendall(b"GET / HT")
+        sock.sendall(begun)
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(1) == b""
 

@@ -117,6 +117,8 @@ class Front(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the socket brought."""
         self._buffer += data
+        while self._buffer.startswith(b"\r\n"):  # RFC 9112, 2.2; an empty head is no head
+            del self._buffer[:2]
         end = self._buffer.find(b"\r\n\r\n") + 4
         if end < 4 and len(self._buffer) <= HEAD_BYTES:
             return
