@@ -340,7 +340,8 @@ class StoredExecution(Execution):
         self._mark_due = now + _SENT_MARK_S
         if self._subscribers_version != self._newest_version:
             return  # somebody may lack what the others were sent
-        self._marked = min([self._last_seq, *self._behind.values()])
+        lacked = [] if self._lacked is None else [self._lacked]
+        self._marked = min([self._last_seq, *lacked, *self._behind.values()])
         deliver.mark_sent(self.rt, self.request.ref, self._marked)
 
     @property

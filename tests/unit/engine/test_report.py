@@ -370,6 +370,25 @@ def test_what_an_earlier_run_stored_and_did_not_send_is_sent_by_the_next() -> No
     assert client.inbox[-1]["terminal"]
 
 
+def test_what_was_not_sent_is_not_forgotten_by_a_worker_that_gives_it_back() -> None:
+    @handler("a", mode="async")
+    def function(ctx: Context) -> str:
+        if ctx.restored is None:
+            ctx.emit("before")
+            ctx.continue_later("here")
+        return "done"
+
+    rig = Rig(function)
+    client = rig.client()
+    client.ask("a", id="r")
+    rig.transport.busy_next(client.id, 1)
+    assert rig.app.work()
+    rig.app.give_back(rig.app.claim(1))
+    assert rig.work() == 1
+    assert mirror(client.inbox).output == ["before"]
+    assert client.inbox[-1]["terminal"]
+
+
 def test_whoever_could_not_be_asked_for_in_time_is_sent_what_the_others_were() -> None:
     late: list[Client] = []
 
