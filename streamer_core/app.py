@@ -8,18 +8,16 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer_core import defaults, implementations, plugins
 from streamer_core import freeze as frozen_file
 from streamer_core.defaults import Defaults
-from streamer_core.engine import connect, dispatch, receive, requests, sweep, work
+from streamer_core.engine import connect, receive
 from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
-from streamer_core.engine.sweep import Swept
-from streamer_core.engine.work import Ran
 from streamer_core.errors import ConfigurationError, StoreError
 from streamer_core.handlers import MARK, declared
 from streamer_core.hooks import collect, observe
@@ -32,6 +30,10 @@ from streamer_core.model.request import Request
 from streamer_core.ports import Change, Clock, Store, SystemClock, Transport
 from streamer_core.registry import Registry
 from streamer_core.settings import Settings
+
+if TYPE_CHECKING:
+    from streamer_core.engine.sweep import Swept
+    from streamer_core.engine.work import Ran
 
 _DRAIN_STEP_S = 0.02
 
@@ -135,38 +137,56 @@ class Streamer:
 
     def work(self) -> bool:
         """Claim the next due request and run it in this thread; False where there was none."""
+        from streamer_core.engine import work
+
         return work.work(self.runtime)
 
     def run(self, ref: str) -> bool:
         """Claim one request and run it in this thread; False where it is not to be had now."""
+        from streamer_core.engine import work
+
         return work.run_one(self.runtime, ref)
 
     def claim(self, at_most: int) -> Sequence[Request]:
         """Claim due requests for this worker to `execute`, or to `give_back`."""
+        from streamer_core.engine import work
+
         return work.claim(self.runtime, at_most)
 
-    def execute(self, request: Request) -> Ran:
+    def execute(self, request: Request) -> "Ran":
         """Run a claimed request in this thread; what became of it is to be handed to `settle`."""
+        from streamer_core.engine import work
+
         return work.run(self.runtime, request)
 
-    def settle(self, those: Sequence[Ran]) -> None:
+    def settle(self, those: Sequence["Ran"]) -> None:
         """Write what became of requests: one write for all that have ended."""
+        from streamer_core.engine import work
+
         work.settle_all(self.runtime, those)
 
     def give_back(self, requests: Sequence[Request]) -> None:
         """Let other workers have what was claimed here and will not be run."""
+        from streamer_core.engine import work
+
         work.give_back(self.runtime, requests)
 
     def wake(self, change: Change) -> None:
         """Act on a record of the change feed."""
+        from streamer_core.engine import dispatch
+
         dispatch.wake(self.runtime, change)
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> "Swept":
         """Make a round of the sweeper."""
+        from streamer_core.engine import sweep
+
         return sweep.sweep(self.runtime)
 
     def cancel(self, ref: str) -> Request | None:
         """Cancel a request as its operator; gives the record after it."""
+        from streamer_core.engine import requests
+
         return requests.cancel_stored(self.runtime, ref)
 
     def redrive(self, ref: str) -> Request:
@@ -176,6 +196,8 @@ class Streamer:
             NotFound: there is no such request.
             Conflict: it has not failed.
         """
+        from streamer_core.engine import requests
+
         return requests.redrive(self.runtime, ref)
 
     def zombies(self) -> int:
@@ -307,7 +329,7 @@ class Streamer:
 def _host() -> str:
     if hasattr(os, "uname"):  # to import the socket module costs a start 5 ms
         return os.uname().nodename
-    import socket  # noqa: PLC0415  # pragma: no cover - Windows
+    import socket  # pragma: no cover - Windows
 
     return socket.gethostname()  # pragma: no cover
 

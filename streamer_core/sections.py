@@ -80,11 +80,13 @@ def _without_none(hint: Any) -> Any:
 
 
 def _validated(kind: Any, section: Mapping[str, Any], where: str) -> Any:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError  # noqa: PLC0415
 
     try:
         if not is_dataclass(kind):
             return kind.model_validate(dict(section))
+        from pydantic import ConfigDict, TypeAdapter  # noqa: PLC0415
+
         # A dataclass cannot be given a configuration, but takes that of what holds it.
         adapter = TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid"))
         return adapter.validate_python((dict(section),))[0]

@@ -6,7 +6,7 @@ is stored as claimed already, so that a repeat is answered from the store and a 
 
 from typing import Any
 
-from streamer_core.engine import deliver, work
+from streamer_core.engine import deliver
 from streamer_core.engine.execution import call_handler
 from streamer_core.engine.live import LiveExecution
 from streamer_core.engine.received import Received
@@ -47,6 +47,8 @@ def answer_once(rt: Runtime, connection: Connection, enqueued: Enqueued) -> Rece
         answered.extend(deliver.send_patiently(rt, one, connection.id) for one in messages)
 
     if enqueued.created:
+        from streamer_core.engine import work  # noqa: PLC0415 - only a stored request needs it
+
         work.run_claimed(rt, enqueued.request, abandoned=answer_for_it)
     if answered:
         return Received()

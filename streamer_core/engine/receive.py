@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from streamer_core.engine import framework, submit
+from streamer_core.engine import submit
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
@@ -76,6 +76,8 @@ def _handle(rt: Runtime, connection: Connection, message: Message) -> Received |
     if connection.expires_at <= rt.clock.now():
         raise Unauthorized("The connection is over; open a new one")
     if message.action.startswith(RESERVED):
+        from streamer_core.engine import framework  # noqa: PLC0415 - and all that ends requests
+
         verb = framework.ACTIONS.get(message.action)
         if verb is None:
             raise InvalidAction(f"There is no action {message.action}")

@@ -144,7 +144,8 @@ assert b'"success":true' in frame, frame
 @pytest.mark.parametrize("code", [IMPORT, START], ids=["import", "first message"])
 def test_what_is_costly_is_loaded_only_where_it_is_needed(code: str) -> None:
     """Neither by the import nor by a message that needs none of it: see benchmarks/start.py."""
-    costly = {*COSTLY, "boto3", "click", "pytest", "rich"}
+    worker = {f"streamer_core.engine.{verb}" for verb in ("settle", "sweep", "work")}
+    costly = {*COSTLY, *worker, "boto3", "click", "pytest", "rich"}
     before = "import sys\nbefore = set(sys.modules)\n"  # coverage may be among them
     after = f"\nloaded = {costly} & set(sys.modules) - before\nassert not loaded, loaded\n"
     subprocess.run([sys.executable, "-I", "-c", before + code + after], check=True)
