@@ -64,7 +64,7 @@ def _soaked(report: Report, options: Options, server: Gateway, seconds: float) -
         "noop": options.async_rate or options.size(ASYNC_RATE, 100),
         "echo": options.sync_rate or options.size(SYNC_RATE, 200),
     }
-    visits = options.size(VISITS_PER_S, 4)
+    visits = max(2.0, VISITS_PER_S * rates["noop"] / ASYNC_RATE)
     with ExitStack() as running_now:
         guests = running_now.enter_context(_visitors(server.port, visits, seconds))
         loads = {
@@ -162,6 +162,8 @@ def _judge(report: Report, samples: Samples) -> None:
         "series", {"seconds": samples.times, **{n: s.values for n, s in samples.series.items()}}
     )
     for name, series in samples.series.items():
+        if not series.judged:
+            continue
         found = growth(
             samples.times,
             series.values,

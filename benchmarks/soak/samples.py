@@ -24,12 +24,14 @@ class Series:
         noise: a rise of so much is none: what measuring it once and again may differ by.
         allowed_per_h: growth that is let pass, too slow to tell from the noise of such a run.
         kept: so much is kept on purpose: up to there nothing grows.
+        judged: whether growth of it is anybody's fault.
     """
 
     unit: str = ""
     noise: float = 0.0
     allowed_per_h: float = 0.0
     kept: float = 0.0
+    judged: bool = True
     values: list[float] = field(default_factory=list)
 
 
@@ -60,7 +62,8 @@ class Samples:
         self.times.append(at)
         for name, (memory, descriptors, threads) in looked.items():
             self._add(f"{name}: RSS", memory.rss / MB, unit="MB", noise=1, allowed_per_h=6)
-            self._add(f"{name}: PSS", memory.pss / MB, unit="MB", noise=1, allowed_per_h=6)
+            # It rises where another process that shared pages has ended, of whatever program.
+            self._add(f"{name}: PSS", memory.pss / MB, unit="MB", judged=False)
             self._add(f"{name}: descriptors", descriptors, noise=3, allowed_per_h=6)
             self._add(f"{name}: threads", threads, noise=3, allowed_per_h=6)
         for suffix in ("", "-wal"):
