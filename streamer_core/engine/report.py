@@ -61,7 +61,7 @@ class StoredExecution(Execution):
         self._unkept: Snapshot | None = None
         now = rt.clock.monotonic()
         self._progress_due = now
-        self._keep_due = now
+        self._keep_due = now + rt.settings.progress_keep / 1000
         self._flush_due = now
         self._heartbeat_due = now + rt.settings.heartbeat / 1000
         self._mark_due = now + _SENT_MARK_S
@@ -197,6 +197,11 @@ class StoredExecution(Execution):
         """Send a snapshot to whoever takes it; it is not sent again."""
         message = encode.progress(self.rt.clock.now(), self.request.id, self.request.ref, snapshot)
         deliver.send(self.rt, message, self.ready)
+
+    def known(self) -> Request:
+        """Give the request with all that this run has stored of it, but for its progress."""
+        with self._lock:
+            return self.request.changed(last_seq=self._last_seq)
 
     def buffered(self) -> tuple[list[NewUpdate], Snapshot | None]:
         """Give what is buffered, and the newest snapshot, to whoever writes the run's end."""

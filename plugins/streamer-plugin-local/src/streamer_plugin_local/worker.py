@@ -6,6 +6,7 @@ The gateway starts it with one end of a socket pair and tells it what it is.
 import atexit
 import ctypes
 import dataclasses
+import gc
 import json
 import resource
 import socket
@@ -47,10 +48,15 @@ def main(argv: list[str]) -> int:
         traceback.print_exc(file=sys.stderr)
         return _failed(channel, given, f"the worker cannot start: {type(error).__name__}: {error}")
     channel.write(encode_json(Kind.READY, 0, {"files": _files(given["root"])}))
-    # The logger takes up to 0.3 s to import, which the first request to log a line would wait for.
-    threading.Thread(target=get_logger, name="logger", daemon=True).start()
+    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
     worker.run()
     return 0
+
+
+def _warm_up() -> None:
+    """Do beside the first messages what later ones would wait for."""
+    get_logger()  # up to 0.3 s of imports, for the first request that logs a line
+    gc.freeze()  # what stays anyway: to walk through it takes a full collection 30 to 70 ms
 
 
 def _end_with_thread(args: threading.ExceptHookArgs) -> None:
