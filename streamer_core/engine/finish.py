@@ -55,6 +55,7 @@ def prepared(
         expires_at=rt.clock.now() + rt.settings.keep,
         progress=snapshot,
         failure=failure,
+        known=execution.known(),
     )
     return Finish(execution=execution, ending=ending, unsent=execution.unsent())
 

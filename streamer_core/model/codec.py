@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from streamer_core.model.compact import encoder
 from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
@@ -17,8 +18,8 @@ from streamer_core.model.policy import Policy, Slot
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 
-_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_canonical = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True)
+_encode = encoder()
+_encode_canonical = encoder(sort_keys=True)
 
 
 def dumps(value: Any) -> str:
@@ -27,12 +28,12 @@ def dumps(value: Any) -> str:
     Raises:
         TypeError, ValueError: JSON cannot hold the value (NaN and infinities included).
     """
-    return _encoder.encode(value)
+    return _encode(value)
 
 
 def canonical(value: Any) -> str:
     """Encode so that equal values give equal text: keys sorted."""
-    return _canonical.encode(value)
+    return _encode_canonical(value)
 
 
 def loads(text: str | bytes) -> Any:

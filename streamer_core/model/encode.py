@@ -6,6 +6,7 @@ from typing import Any
 
 from streamer_core.errors import Refused
 from streamer_core.model.call import Outgoing
+from streamer_core.model.compact import encoder
 from streamer_core.model.nesting import too_deep
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import Kind, NewUpdate, Update
@@ -25,7 +26,7 @@ def _jsonable(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
-_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_jsonable)
+_encode = encoder(default=_jsonable)
 
 
 def encode(value: Any) -> bytes:
@@ -37,7 +38,7 @@ def encode(value: Any) -> bytes:
         ValueError: JSON cannot hold the value.
     """
     try:
-        return _encoder.encode(value).encode("ascii")
+        return _encode(value).encode("ascii")
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
@@ -57,6 +58,8 @@ def plain_and_size(value: Any) -> tuple[Any, int]:
     Raises:
         ValueError: JSON cannot hold the value.
     """
+    if value is None:
+        return None, len("null")
     data = encode(value)
     try:
         made = json.loads(data)

@@ -59,7 +59,13 @@ class Held:
 
 @record
 class Ending:
-    """The end of a held request: what `finish` is given."""
+    """The end of a held request: what `finish` is given.
+
+    `known`: the request as its holder knows it. Where its `fence` and `last_seq` are the stored
+    ones, so is all else but what others may change meanwhile (`subscribers_version`,
+    `cancel_requested_at`, `sent_seq`, the lease): a store may then write the end without reading
+    the record first.
+    """
 
     ref: str
     status: Status
@@ -69,6 +75,7 @@ class Ending:
     progress: Snapshot | None = None
     failure: Failure | None = None
     lapsed: bool = False
+    known: Request | None = None
 
 
 @record

@@ -25,7 +25,7 @@ def fill(store: SqliteStore, count: int, **given: object) -> None:
     def write(db: object) -> None:
         for request in kept:
             body = records.body_of(request)
-            requests._add(db, request, body, store.clock.now())  # type: ignore[arg-type]
+            requests._add(db, request, body, store.clock.now(), requests.Known())  # type: ignore[arg-type]
 
     store._write(write)
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer_core.errors import Conflict, LostLease
+from streamer_core.errors import Conflict, LostLease, StoreError
 from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
@@ -14,7 +14,7 @@ from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Held, Query, Store
+from streamer_core.ports.store import Ending, Held, Query, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     a_chunk,
@@ -169,15 +169,31 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.oracle.requests)
-    @rule(choice=CHOICE, stale=st.booleans(), lapsed=st.booleans())
-    def finish(self, choice: int, stale: bool, lapsed: bool) -> None:
-        """End a request."""
+    @rule(
+        choice=CHOICE,
+        stale=st.booleans(),
+        lapsed=st.booleans(),
+        missed=st.none() | st.sampled_from((0, 0, 1)),
+    )
+    def finish(self, choice: int, stale: bool, lapsed: bool, missed: int | None) -> None:
+        """End a request, whose holder may say what it knows, and have missed an update."""
         request, fence = self._holder(choice, stale=stale)
         now, updates = self.clock.now(), [a_chunk(self.clock), an_end(self.clock)]
         status, expires_at = Status.COMPLETED, self.clock.now() + KEEP_MS
+        known = None
+        if missed is not None:
+            known = request.changed(fence=fence, last_seq=max(0, request.last_seq - missed))
         self._step(
-            lambda: self.store.finish(
-                request.ref, status, updates, fence=fence, expires_at=expires_at, lapsed=lapsed
+            lambda: self._ended(
+                Ending(
+                    ref=request.ref,
+                    status=status,
+                    updates=updates,
+                    fence=fence,
+                    expires_at=expires_at,
+                    lapsed=lapsed,
+                    known=known,
+                )
             ),
             lambda: transitions.finished(
                 request,
@@ -189,6 +205,13 @@ class StoreMachine(RuleBasedStateMachine):
                 lapsed=lapsed,
             ),
         )
+
+    def _ended(self, ending: Ending) -> Held:
+        """End a request as one of several."""
+        (answer,) = self.store.finish_all([ending])
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
 
     @precondition(lambda self: self.oracle.requests)
     @rule(

@@ -19,7 +19,9 @@ from streamer_plugin_sqlite.database import (
     unusable,
 )
 from streamer_plugin_sqlite.doorbell import Doorbells
+from streamer_plugin_sqlite.faults import translated_errors
 from streamer_plugin_sqlite.feed import SqliteFeed
+from streamer_plugin_sqlite.log import Log
 from streamer_plugin_sqlite.readers import Readers
 from streamer_plugin_sqlite.schema import migrate
 from streamer_plugin_sqlite.sent import SentNotes
@@ -59,13 +61,14 @@ class Base(Store):
         turnstile = self._turnstile()
         try:
             with turnstile:
-                db = self._open()
+                db, log = self._open()
         except BaseException:
             turnstile.close()
             raise
         self._bells = Doorbells(_beside(self.path, ".feeds"))
         self._sent = SentNotes(self._flush)
-        self._writer = Writer(db, turnstile, extra=self._sent.take, fed=self._bells.ring)
+        self._log = log
+        self._writer = Writer(db, turnstile, log, extra=self._sent.take, fed=self._bells.ring)
         self._readers = Readers(self._connect)
         self._feeds: list[SqliteFeed] = []
 
@@ -75,7 +78,15 @@ class Base(Store):
         return self._writer.submit(write)
 
     def _read(self, read: Callable[[Database], T]) -> T:
-        """Run a read."""
+        """Run a read; return when what it has seen is durable."""
+        found = self._peek(read)
+        if self._log is not None:
+            with translated_errors():
+                self._log.sync()
+        return found
+
+    def _peek(self, read: Callable[[Database], T]) -> T:
+        """Run a read of what may not be durable yet: nobody is told of it."""
         self._check_process()
         return self._readers.run(read)
 
@@ -99,19 +110,27 @@ class Base(Store):
         except OSError as error:
             raise unusable(self.path, error) from error
 
-    def _open(self) -> Database:
+    def _open(self) -> tuple[Database, Log | None]:
         """Open or make the file; the turnstile is held."""
         try:
             create(self.path)
             db = self._connect()
             try:
                 migrate(db, self.path)
+                return db, self._own_log(db)
             except BaseException:
                 db.close()
                 raise
         except (OSError, sqlite3.Error) as error:
             raise unusable(self.path, error) from error
-        return db
+
+    def _own_log(self, db: Database) -> Log | None:
+        """Take over what `synchronous = FULL` does, where processes can take turns."""
+        if self._synchronous != "FULL" or not Turnstile.supported:
+            return None
+        log = Log(_beside(self.path, "-wal"), counts=_beside(self.path, ".lock"))
+        db.execute("PRAGMA synchronous = NORMAL")
+        return log
 
     def _connect(self) -> Database:
         return connect(

@@ -39,7 +39,7 @@ class ClaimVerbs(Base):
             if full := slots.full(db, found.slots):
                 slots.set_aside(db, found, full, now)
                 return None
-            _take(db, found, worker=worker, lease_until=lease_until, now=now)
+            _take(db, [found], worker=worker, lease_until=lease_until, now=now)
             turns.served(db, found.tenant)
             return found, now
 
@@ -56,15 +56,14 @@ class ClaimVerbs(Base):
             now = self.clock.now()
             turns.wake(db, now)
             taken: list[Waiting] = []
-            while len(taken) < at_most and (found := _first_with_room(db, names, now)):
+            while (room := at_most - len(taken)) and (found := _next(db, names, now, room)):
                 _take(db, found, worker=worker, lease_until=lease_until, now=now)
-                if not taken or taken[-1].tenant != found.tenant:
-                    turns.served(db, found.tenant)
-                taken.append(found)
+                turns.served(db, found[0].tenant)
+                taken.extend(found)
             return taken, now
 
         # Many are woken for one request: those that find nothing must not hold up the writers.
-        if self._found_nothing and not self._read(
+        if self._found_nothing and not self._peek(
             lambda db: turns.promising(db, names, self.clock.now())
         ):
             return ()
@@ -73,21 +72,29 @@ class ClaimVerbs(Base):
         return [_claimed(one, now, worker, lease_until) for one in taken]
 
 
-def _first_with_room(db: Database, lanes: Sequence[str], now: int) -> Waiting | None:
-    """Find the first request whose slots have room; set those before it aside."""
+def _next(db: Database, lanes: Sequence[str], now: int, at_most: int) -> Sequence[Waiting]:
+    """Find the next requests of one tenant whose slots have room; set those before them aside.
+
+    More than one only where it is nobody else's turn, and no slot could fill up in between.
+    """
     while (turn := turns.first(db, lanes)) is not None:
-        while (found := queues.first_due(db, *turn, now)) is not None:
-            if (full := slots.full(db, found.slots)) is None:
+        many = at_most if at_most > 1 and turns.alone(db, turn[0]) else 1
+        while found := queues.first_due(db, *turn, now, many):
+            first = found[0]
+            if (full := slots.full(db, first.slots)) is None:
                 return found
-            slots.set_aside(db, found, full, now)
-    return None
+            slots.set_aside(db, first, full, now)
+    return ()
 
 
-def _take(db: Database, found: Waiting, *, worker: str, lease_until: int, now: int) -> None:
-    db.execute(_TAKE, (lease_until, worker, now, found.n))
-    if found.slots:
-        slots.hold(db, found.slots)
-        slots.leave(db, found.n, found.queue, found.slots, now)
+def _take(
+    db: Database, found: Sequence[Waiting], *, worker: str, lease_until: int, now: int
+) -> None:
+    db.executemany(_TAKE, [(lease_until, worker, now, one.n) for one in found])
+    for one in found:
+        if one.slots:
+            slots.hold(db, one.slots)
+            slots.leave(db, one.n, one.queue, one.slots, now)
 
 
 def _claimed(taken: Waiting, now: int, worker: str, lease_until: int) -> Request:

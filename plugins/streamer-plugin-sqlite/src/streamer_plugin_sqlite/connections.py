@@ -43,7 +43,7 @@ class ConnectionVerbs(Base):
     def get_connection(self, connection_id: str) -> Connection | None:
         """Give a connection, or None."""
         asked = (connection_id, self.clock.now())
-        row = self._read(
+        row = self._peek(
             lambda db: db.execute(
                 "SELECT body FROM connections WHERE id = ? AND expires_at > ?", asked
             ).fetchone()
@@ -75,13 +75,13 @@ class ConnectionVerbs(Base):
         where = " AND ".join(["expires_at > ?", *(sql for sql, _ in given)])
         sql = f"SELECT body FROM connections WHERE {where} ORDER BY connected_at LIMIT ?"  # noqa: S608
         asked = (self.clock.now(), *(name for _, name in given), limit)
-        rows = self._read(lambda db: db.execute(sql, asked).fetchall())
+        rows = self._peek(lambda db: db.execute(sql, asked).fetchall())
         return [connection_from_plain(loads(body)) for (body,) in rows]
 
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Give ids of stored connections whose time is over, for the sweeper to forget."""
         asked = (self.clock.now(), limit)
-        rows = self._read(
+        rows = self._peek(
             lambda db: db.execute(
                 "SELECT id FROM connections WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
                 asked,
@@ -125,7 +125,7 @@ class ConnectionVerbs(Base):
         if subject.startswith(_REQUEST):
             sql += _ORIGIN
             asked += [stored(subject.removeprefix(_REQUEST)), self.clock.now()]
-        rows = self._read(lambda db: db.execute(sql, asked).fetchall())
+        rows = self._peek(lambda db: db.execute(sql, asked).fetchall())
         return [connection_id for (connection_id,) in rows]
 
 

@@ -1,6 +1,8 @@
 """SQLite's errors in Streamer's words."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from streamer_core.errors import ItemTooLarge, StoreError, Throttled
 
@@ -16,8 +18,19 @@ _SENTENCES = {
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def translated(error: sqlite3.Error) -> StoreError:
-    """Give the store's error for one of SQLite's."""
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise SQLite's and the system's errors as the store's."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise translated(error) from error
+
+
+def translated(error: sqlite3.Error | OSError) -> StoreError:
+    """Give the store's error for one of SQLite's, or of the system's."""
+    if isinstance(error, OSError):
+        return StoreError(f"the disk failed ({error})")
     code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
     if code in _BUSY:
         return Throttled("another process holds the database; try again")

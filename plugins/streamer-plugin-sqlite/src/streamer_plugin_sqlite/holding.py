@@ -1,6 +1,6 @@
 """Holding requests: reports of whoever has the lease, and how a request ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,13 +89,52 @@ class HoldingVerbs(Base):
         return self._write(lambda db: self._end(db, ending, bodies))
 
     def finish_all(self, endings: Sequence[Ending]) -> Sequence[Held | StoreError]:
-        """End several requests in one transaction."""
-        prepared = [(ending, _bodies(ending.updates)) for ending in endings]
+        """End several requests in one transaction, which reads no record that is as it is known."""
+        prepared = [(ending, _bodies(ending.updates), self._foreseen(ending)) for ending in endings]
 
         def write(db: Database) -> Sequence[Held | StoreError]:
-            return [self._end_or_lose(db, ending, bodies) for ending, bodies in prepared]
+            return [
+                (foreseen and self._end_unread(db, ending, bodies, *foreseen))
+                or self._end_or_lose(db, ending, bodies)
+                for ending, bodies, foreseen in prepared
+            ]
 
         return self._write(write)
+
+    def _foreseen(self, ending: Ending) -> tuple[Moved, dict[str, Any]] | None:
+        """Work out the end of a request, and the columns it changes, from what its holder knows."""
+        known = ending.known
+        if known is None or known.settle or known.slots or ending.lapsed:
+            return None
+        now = self.clock.now()
+        try:
+            moved = _finished(known, ending, now)
+        except LostLease:
+            return None
+        return moved, {**records.differing(known, moved.request), "stored_at": now}
+
+    def _end_unread(
+        self,
+        db: Database,
+        ending: Ending,
+        bodies: Sequence[str],
+        moved: Moved,
+        columns: Mapping[str, Any],
+    ) -> Held | None:
+        """End a request as foreseen; None where it is not as its holder knows it."""
+        assert ending.known is not None
+        row = records.save_unread(db, ending.known, columns)
+        if row is None:
+            return None
+        n, subscribers_version, cancel_requested_at = row
+        _put_updates(db, n, moved, bodies)
+        if ending.failure is not None:
+            records.put_failures(db, n, moved.request.failures)
+        return Held(
+            last_seq=moved.request.last_seq,
+            subscribers_version=subscribers_version,
+            cancel_requested=cancel_requested_at is not None,
+        )
 
     def _end_or_lose(
         self, db: Database, ending: Ending, bodies: Sequence[str]
@@ -108,17 +147,7 @@ class HoldingVerbs(Base):
     def _end(self, db: Database, ending: Ending, bodies: Sequence[str]) -> Held:
         now = self.clock.now()
         held = self._held(db, ending.ref, failing=ending.failure is not None)
-        moved = transitions.finished(
-            held.request,
-            ending.status,
-            ending.updates,
-            fence=ending.fence,
-            now=now,
-            expires_at=ending.expires_at,
-            progress=ending.progress,
-            failure=ending.failure,
-            lapsed=ending.lapsed,
-        )
+        moved = _finished(held.request, ending, now)
         self._keep(db, held, moved, bodies)
         _settle(db, moved.request, now, by_others=ending.lapsed)
         slots.let_go(db, moved.request.slots, now)
@@ -201,16 +230,34 @@ class HoldingVerbs(Base):
         """Store the next state of a request with its new updates."""
         if moved.updates:
             columns["stored_at"] = self.clock.now()
-            db.executemany(
-                "INSERT INTO updates (n, seq, kind, attempt, at, body) VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (before.n, update.seq, update.kind.value, update.attempt, update.at, body)
-                    for update, body in zip(moved.updates, bodies, strict=True)
-                ],
-            )
+            _put_updates(db, before.n, moved, bodies)
         if moved.request.failures != before.request.failures:
             records.put_failures(db, before.n, moved.request.failures)
         records.save(db, before, moved.request, **columns)
+
+
+def _finished(request: Request, ending: Ending, now: int) -> Moved:
+    return transitions.finished(
+        request,
+        ending.status,
+        ending.updates,
+        fence=ending.fence,
+        now=now,
+        expires_at=ending.expires_at,
+        progress=ending.progress,
+        failure=ending.failure,
+        lapsed=ending.lapsed,
+    )
+
+
+def _put_updates(db: Database, n: int, moved: Moved, bodies: Sequence[str]) -> None:
+    db.executemany(
+        "INSERT INTO updates (n, seq, kind, attempt, at, body) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (n, update.seq, update.kind.value, update.attempt, update.at, body)
+            for update, body in zip(moved.updates, bodies, strict=True)
+        ],
+    )
 
 
 def _settle(db: Database, request: Request, now: int, *, by_others: bool) -> None:

@@ -16,7 +16,7 @@ from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.records import DUE_AT, FULL, TENANT, Row
 from streamer_plugin_sqlite.text import stored
 
-_HEAD = f"SELECT {FULL} FROM requests r WHERE r.queue = ? ORDER BY r.due_at, r.n LIMIT 1"  # noqa: S608
+_HEAD = f"SELECT {FULL} FROM requests r WHERE r.queue = ? ORDER BY r.due_at, r.n LIMIT ?"  # noqa: S608
 _ONE = f"SELECT {FULL} FROM requests r WHERE r.ref = ? AND r.queue IS NOT NULL"  # noqa: S608
 
 
@@ -73,25 +73,31 @@ def join(db: Database, request: Request, now: int) -> int:
     return int(queue)
 
 
-def first_due(db: Database, lane: str, tenant: str | bytes, now: int) -> Waiting | None:
-    """Give the tenant's first due request of its open queues; None puts the tenant to sleep."""
+def first_due(
+    db: Database, lane: str, tenant: str | bytes, now: int, at_most: int = 1
+) -> Sequence[Waiting]:
+    """Give the tenant's first due request of its open queues; none puts the tenant to sleep.
+
+    With `at_most`, also those of the same queue that come next, where they need no slots.
+    """
     while heads := _open(db, lane, tenant):
         queue, head = heads[0]
-        first = _first(db, queue)
-        if first is None:
+        next_head = heads[1][1] if len(heads) > 1 else None
+        first = _first(db, queue, 1 if next_head is not None and next_head <= now else at_most)
+        if not first:
             db.execute("DELETE FROM queues WHERE id = ?", (queue,))
             continue
-        due = first.due_at
-        next_due = min([due, *(other for _, other in heads[1:])])
+        due = first[0].due_at
+        next_due = due if next_head is None else min(due, next_head)
         if due <= now and due == next_due:
-            return first
+            return [one for one in first if one.due_at <= now] if not first[0].slots else first[:1]
         if due != head:
             _mend(db, queue, due)
         if next_due > now:
             turns.sleep(db, lane, tenant, next_due)
-            return None
+            return ()
     turns.sleep(db, lane, tenant, None)
-    return None
+    return ()
 
 
 def block(db: Database, queue: int) -> None:
@@ -116,9 +122,8 @@ def _open(db: Database, lane: str, tenant: str | bytes) -> list[tuple[int, int]]
     ).fetchall()
 
 
-def _first(db: Database, queue: int) -> Waiting | None:
-    row = db.execute(_HEAD, (queue,)).fetchone()
-    return Waiting.of(row) if row else None
+def _first(db: Database, queue: int, at_most: int) -> list[Waiting]:
+    return [Waiting.of(row) for row in db.execute(_HEAD, (queue, at_most))]
 
 
 def _mend(db: Database, queue: int, head: int) -> None:

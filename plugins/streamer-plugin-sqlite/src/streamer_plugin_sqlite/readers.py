@@ -1,13 +1,12 @@
 """Connections for reading: each read has one to itself, and leaves it to the next."""
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from streamer_core.errors import StoreError
 from streamer_plugin_sqlite.database import Database
-from streamer_plugin_sqlite.faults import translated
+from streamer_plugin_sqlite.faults import translated_errors
 
 T = TypeVar("T")
 
@@ -34,14 +33,12 @@ class Readers:
         Raises:
             StoreError: SQLite failed, or the store is closed.
         """
-        try:
+        with translated_errors():
             db = self._take()
             try:
                 return read(db)
             finally:
                 self._give_back(db)
-        except sqlite3.Error as error:
-            raise translated(error) from error
 
     def close(self) -> None:
         """Close the free ones now, the others when they are given back."""

@@ -5,7 +5,7 @@ where it is short and in `bodies` where it is long, so that a heartbeat does not
 again. The outcome is the terminal update's body and is stored once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -151,16 +151,44 @@ def insert(db: Database, request: Request, body: str, queue: int | None) -> int:
 
 def save(db: Database, before: Record, after: Request, **columns: Any) -> None:
     """Write the columns that differ between two states of a request, and `columns`."""
-    was, now = vars(before.request), vars(after)
-    columns.update([(name, now[name]) for name in _MUTABLE if now[name] != was[name]])
+    columns = differing(before.request, after) | columns
+    if columns:
+        sql = f"UPDATE requests SET {_assigned(columns)} WHERE n = ?"  # noqa: S608
+        db.execute(sql, (*columns.values(), before.n))
+
+
+def save_unread(
+    db: Database, known: Request, columns: Mapping[str, Any]
+) -> tuple[int, int, int | None] | None:
+    """Write columns of a held request where it is as its holder knows it, without reading it first.
+
+    Returns:
+        The row's number, `subscribers_version` and `cancel_requested_at`, which others may have
+        changed; None where the record is another by now, and nothing was written.
+    """
+    sql = (
+        f"UPDATE requests SET {_assigned(columns)} "  # noqa: S608
+        "WHERE ref = ? AND status = 'PROCESSING' AND fence = ? AND last_seq = ? "
+        "RETURNING n, subscribers_version, cancel_requested_at"
+    )
+    values = (*columns.values(), known.ref, known.fence, known.last_seq)
+    found: tuple[int, int, int | None] | None = db.execute(sql, values).fetchone()
+    return found
+
+
+def differing(before: Request, after: Request) -> dict[str, Any]:
+    """Give the columns that differ between two states of a request."""
+    was, now = vars(before), vars(after)
+    columns = {name: now[name] for name in _MUTABLE if now[name] != was[name]}
     if "status" in columns:
         columns["status"] = after.status.value
-    if after.progress != before.request.progress and after.progress is not None:
+    if after.progress != before.progress and after.progress is not None:
         columns["progress"] = _snapshot(after)
-    if columns:
-        assigned = ", ".join([f"{name} = ?" for name in columns])
-        sql = f"UPDATE requests SET {assigned} WHERE n = ?"  # noqa: S608
-        db.execute(sql, (*columns.values(), before.n))
+    return columns
+
+
+def _assigned(columns: Iterable[str]) -> str:
+    return ", ".join([f"{name} = ?" for name in columns])
 
 
 def failures_of(db: Database, n: int) -> tuple[Failure, ...]:

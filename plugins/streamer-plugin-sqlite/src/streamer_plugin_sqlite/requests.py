@@ -33,15 +33,15 @@ class RequestVerbs(Base):
         """Store a new request, once for each `ref`, and subscribe its `connection_id` to it."""
         one, body = Enqueuing(request=request, counts=counts), records.body_of(request)
         holder = {"worker": worker, "lease_until": lease_until}
-        return self._write(lambda db: _enqueued(db, one, body, self.clock.now(), **holder))
+        return self._write(lambda db: _enqueued(db, one, body, self.clock.now(), Known(), **holder))
 
     def enqueue_all(self, those: Sequence[Enqueuing]) -> Sequence[Enqueued | StoreError]:
         """Store several requests in one transaction."""
         prepared = [(one, records.body_of(one.request)) for one in those]
 
         def write(db: Database) -> Sequence[Enqueued | StoreError]:
-            now = self.clock.now()
-            return [_enqueued_or_refused(db, one, body, now) for one, body in prepared]
+            now, known = self.clock.now(), Known()
+            return [_enqueued_or_refused(db, one, body, now, known) for one, body in prepared]
 
         return self._write(write)
 
@@ -74,15 +74,17 @@ class RequestVerbs(Base):
 
 
 def _enqueued_or_refused(
-    db: Database, one: Enqueuing, body: str, now: int
+    db: Database, one: Enqueuing, body: str, now: int, known: "Known"
 ) -> Enqueued | StoreError:
     try:
-        return _enqueued(db, one, body, now)
+        return _enqueued(db, one, body, now, known)
     except LimitReached as error:  # it is raised before anything is written
         return error
 
 
-def _enqueued(db: Database, one: Enqueuing, body: str, now: int, **holder: Any) -> Enqueued:
+def _enqueued(
+    db: Database, one: Enqueuing, body: str, now: int, known: "Known", **holder: Any
+) -> Enqueued:
     request = one.request
     found = records.find(db, request.ref, full=True)
     if found is not None and not transitions.expired(found.request, now):
@@ -92,20 +94,46 @@ def _enqueued(db: Database, one: Enqueuing, body: str, now: int, **holder: Any) 
     _require(one.counts, levels.apply(db, one.counts, now))
     if found is not None:
         records.forget(db, found.n, request_subject(request.ref))
-    return Enqueued(request=_add(db, new, body, now), created=True)
+    return Enqueued(request=_add(db, new, body, now, known), created=True)
 
 
-def _add(db: Database, request: Request, body: str, now: int) -> Request:
-    if _is_known(db, request.connection_id):
+def _add(db: Database, request: Request, body: str, now: int, known: "Known") -> Request:
+    if known.connection(db, request.connection_id):
         request = request.changed(subscribers_version=ORIGIN_ALONE)
     queue = None
     if request.status is Status.PROCESSING:
         slots.hold(db, request.slots)
     else:
-        queue = queues.join(db, request, now)
+        queue = known.queue(db, request, now)
         changes.due(db, request)
     records.insert(db, request, body, queue)
     return request
+
+
+class Known:
+    """What requests of one transaction have in common, asked for once."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str | None, bool] = {}
+        self._queues: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def connection(self, db: Database, connection_id: str | None) -> bool:
+        """Tell whether a connection is stored."""
+        found = self._connections.get(connection_id)
+        if found is None:
+            found = self._connections[connection_id] = _is_known(db, connection_id)
+        return found
+
+    def queue(self, db: Database, request: Request, now: int) -> int:
+        """Give the queue where a request waits: that of the last one, where nothing differs."""
+        if request.slots or request.due_at > now:
+            return queues.join(db, request, now)
+        key = request.priority.value, request.tenant
+        queue, due_at = self._queues.get(key, (None, 0))
+        if queue is None or request.due_at < due_at:
+            queue = queues.join(db, request, now)
+            self._queues[key] = queue, request.due_at
+        return queue
 
 
 def _is_known(db: Database, connection_id: str | None) -> bool:

@@ -51,6 +51,8 @@ class SqliteStore(
         self._sent.close()
         self._writer.close()
         self._readers.close()
+        if self._log is not None:
+            self._log.close()
         self._bells.close()
 
     def _forget_feed(self, feed: SqliteFeed) -> None:

@@ -48,7 +48,7 @@ class SweepingVerbs(Base):
 
     def due(self, before: int, limit: int = 100) -> Sequence[Change]:
         """Give waiting requests due before the time, and that no slot sets aside."""
-        rows = self._read(lambda db: db.execute(_DUE, (before, limit)).fetchall())
+        rows = self._peek(lambda db: db.execute(_DUE, (before, limit)).fetchall())
         return [
             Change(kind=ChangeKind.DUE, ref=ref, lane=Priority(lane), due_at=due_at)
             for ref, lane, due_at in rows

@@ -57,6 +57,12 @@ def first(db: Database, lanes: Sequence[str]) -> tuple[str, str | bytes] | None:
     return found
 
 
+def alone(db: Database, lane: str) -> bool:
+    """Tell whether no more than one tenant is awake in a lane."""
+    others = db.execute("SELECT 1 FROM turns WHERE lane = ? AND awake = 1 LIMIT 1, 1", (lane,))
+    return others.fetchone() is None
+
+
 def sleep(db: Database, lane: str, tenant: str | bytes, due: int | None) -> None:
     """Let a tenant sleep until something is due, or idle."""
     db.execute(

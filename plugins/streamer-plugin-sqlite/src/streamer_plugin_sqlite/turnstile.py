@@ -15,7 +15,13 @@ except ImportError:  # pragma: no cover - Windows: SQLite's busy timeout alone
 
 
 class Turnstile:
-    """An exclusive lock on a file; one thread at a time may use it."""
+    """An exclusive lock on a file; one thread at a time may use it.
+
+    Attributes:
+        supported: whether this system has such locks.
+    """
+
+    supported = fcntl is not None
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,9 +1,13 @@
 """Ending a request, giving it back, and cancelling it."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 import pytest
 
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model.counter import Count
+from streamer_core.model.ids import request_subject
 from streamer_core.model.request import KEPT_FAILURES, Request, Status
 from streamer_core.model.update import Kind, NewUpdate, Update
 from streamer_core.ports.store import Ending, Held, Store
@@ -12,6 +16,7 @@ from streamer_core.testing.contracts.build import (
     DAY_MS,
     LEASE_MS,
     a_chunk,
+    a_connection,
     a_failure,
     a_request,
     a_snapshot,
@@ -27,6 +32,52 @@ from streamer_core.testing.contracts.store.base import (
 )
 
 SETTLE = (Count(key="open/acme", amount=-1), Count(key="done/acme", amount=1))
+
+
+def _appended(store: Store, held: Request) -> Request:
+    told = store.append(held.ref, [a_chunk(store.clock)], fence=held.fence)
+    return held.changed(last_seq=told.last_seq)
+
+
+def _missed(store: Store, held: Request) -> Request:
+    _appended(store, held)
+    return held
+
+
+def _asked_to_stop(store: Store, held: Request) -> Request:
+    store.cancel(held.ref, an_error(store.clock), expires_at=DAY_MS)
+    return held
+
+
+def _reported(store: Store, held: Request) -> Request:
+    until = store.clock.now() + LEASE_MS
+    store.heartbeat(held.ref, fence=held.fence, lease_until=until, progress=a_snapshot(50, 5))
+    return held
+
+
+def _followed(store: Store, held: Request) -> Request:
+    connection = a_connection(store.clock, f"c-{held.id}")
+    store.put_connection(connection)
+    expires_at = connection.expires_at
+    store.subscribe(request_subject(held.ref), connection.id, expires_at=expires_at)
+    return held
+
+
+def _lost(store: Store, held: Request) -> Request:
+    store.requeue(held.ref, fence=held.fence, due_at=store.clock.now(), spend=True)
+    return held
+
+
+MEANWHILE: Mapping[str, Callable[[Store, Request], Request]] = {
+    "nothing": lambda _store, held: held,
+    "nothing, it fails": lambda _store, held: held,
+    "an update of its own": _appended,
+    "an update it missed": _missed,
+    "asked to stop": _asked_to_stop,
+    "progress kept": _reported,
+    "followed": _followed,
+    "lost": _lost,
+}
 
 
 class FinishRules(StoreRules):
@@ -126,6 +177,32 @@ class FinishRules(StoreRules):
         assert [len(store.updates(one.ref)) for one in held] == [2, 1, 0, 2]
         assert [answer.last_seq for answer in answers if isinstance(answer, Held)] == [2, 2]
         assert _levels(store) == (0, 3)
+
+    @pytest.mark.parametrize("meanwhile", MEANWHILE)
+    def test_what_its_holder_knows_changes_no_end(
+        self, store: Store, clock: ManualClock, meanwhile: str
+    ) -> None:
+        """It ends as one whose holder told nothing, also where that is not how it stands."""
+        for name in ("told", "silent"):
+            held = running(store, name)
+            knows = MEANWHILE[meanwhile](store, held)
+            known = knows if name == "told" else None
+            ending = replace(
+                _ending(clock, held),
+                known=known,
+                progress=a_snapshot(60, 6),
+                failure=a_failure() if meanwhile == "nothing, it fails" else None,
+            )
+            answer = store.finish_all([ending])[0]
+            ended = stored(store, held.ref).changed(ref="", id="", payload={}, digest="")
+            updates = list(store.updates(held.ref))
+            if name == "told":
+                told = answer, ended, updates
+        assert (ended, updates) == told[1:]
+        if isinstance(answer, Held):
+            assert answer == told[0]
+        else:
+            assert type(answer) is type(told[0]) is LostLease
 
     def test_ending_none_is_nothing(self, store: Store) -> None:
         """An empty list gives no answers."""
