@@ -5,6 +5,8 @@ import os
 import platform
 import re
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -143,7 +145,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "cpu": _cpu_model(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({_build()})",
         "kernel": platform.release(),
         "load_before": os.getloadavg()[0],
         "commit": f"{commit}+changes" if changes else commit,
@@ -153,6 +155,16 @@ def machine() -> dict[str, Any]:
 def _git(*command: str) -> str:
     done = subprocess.run(["git", *command], cwd=ROOT, check=False, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def _build() -> str:
+    """Say who built this interpreter: without optimizations it takes a third longer for all."""
+    if sys.base_prefix == "/usr":
+        return f"{platform.freedesktop_os_release()['NAME']}'s build"
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    if "--enable-optimizations" in arguments:
+        return "an optimized build"
+    return "built without optimizations"
 
 
 def _cpu_model() -> str:
