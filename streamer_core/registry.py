@@ -1,7 +1,7 @@
 """The handlers and topics of one application, and the payloads they take."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,11 @@ class Registered:
 
         return TypeAdapter(readable(self.spec.payload_type))
 
+    @cached_property
+    def _validate(self) -> Callable[[Any], Any]:
+        validate: Callable[[Any], Any] = self._adapter.validator.validate_python
+        return validate
+
     def validate(self, payload: Mapping[str, Any]) -> Any:
         """Give the payload as the handler's type.
 
@@ -34,11 +39,13 @@ class Registered:
         """
         if self.spec.payload_type is None:
             return payload
-        from pydantic import ValidationError  # noqa: PLC0415
-
         try:
-            return self._adapter.validate_python(payload)
-        except ValidationError as error:
+            return self._validate(payload)
+        except ValueError as error:
+            from pydantic import ValidationError  # noqa: PLC0415
+
+            if not isinstance(error, ValidationError):
+                raise
             problems = error.errors(include_url=False, include_context=False, include_input=False)
             details = [
                 {"path": _path(p["loc"]), "message": p["msg"][:_SHOWN_CHARS]}

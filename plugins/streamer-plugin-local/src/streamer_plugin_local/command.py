@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 from streamer_core import log
 from streamer_core.errors import ConfigurationError
 from streamer_core.settings import Settings, validate_section
+from streamer_plugin_local.garbage import settle_down
 from streamer_plugin_local.settings import LocalSettings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def serve(config: str | None, overrides: dict[str, Any], ready_fd: int | None = 
     log.configure(json_lines=not sys.stderr.isatty())
 
     def ready(what: "Ready") -> None:
-        gc.freeze()  # what stays anyway: to walk through it takes a full collection 20 ms and more
+        settle_down()
         announce(what)
         if ready_fd is not None:
             write_ready(what, ready_fd)

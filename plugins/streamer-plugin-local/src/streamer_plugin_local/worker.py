@@ -6,7 +6,6 @@ The gateway starts it with one end of a socket pair and tells it what it is.
 import atexit
 import ctypes
 import dataclasses
-import gc
 import json
 import resource
 import socket
@@ -23,6 +22,7 @@ from streamer_core.log import get_logger
 from streamer_core.settings import Settings
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.channel import EX_SOFTWARE, Questions, WorkerChannel, leave
+from streamer_plugin_local.garbage import settle_down
 from streamer_plugin_local.identity import check_identity
 from streamer_plugin_local.link import Link, attach
 from streamer_plugin_local.records import Kind, Record, encode_json
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 def _warm_up() -> None:
     """Do beside the first messages what later ones would wait for."""
     get_logger()  # up to 0.3 s of imports, for the first request that logs a line
-    gc.freeze()  # what stays anyway: to walk through it takes a full collection 30 to 70 ms
+    settle_down()
 
 
 def _end_with_thread(args: threading.ExceptHookArgs) -> None:
