@@ -15,6 +15,7 @@ from streamer_plugin_local import channel, records, transport
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.bucket import Bucket
 from streamer_plugin_local.channel import Questions, WorkerChannel
+from streamer_plugin_local.client import text_frame
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.feed import disturbed
 from streamer_plugin_local.handshake import refusal
@@ -25,6 +26,7 @@ from streamer_plugin_local.secret import Secret
 from streamer_plugin_local.settings import Faults, LocalSettings
 from streamer_plugin_local.testing import eventually
 from streamer_plugin_local.wheel import Wheel
+from websockets.frames import Frame, Opcode
 
 from streamer_core.errors import TransportError
 from streamer_core.ports import Change, ChangeKind, Delivery
@@ -384,3 +386,9 @@ def test_a_process_may_end_itself() -> None:
     if pid == 0:
         channel.leave(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_a_text_frame_is_what_the_library_makes_of_it(size: int) -> None:
+    data = b"x" * size
+    assert text_frame(data) == Frame(Opcode.TEXT, data).serialize(mask=False)

@@ -6,6 +6,7 @@ not read is buffered up to a mark, then it is not read from either, then it is c
 
 import asyncio
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 from websockets.frames import CloseCode, Frame, Opcode
@@ -29,8 +30,17 @@ _CUT_AT = 4
 _CHOKED, _AHEAD, _CROWDED = 1, 2, 4
 
 
+_LAST_TEXT = 0x80 | Opcode.TEXT
+_SHORT, _MEDIUM = struct.Struct("!BB"), struct.Struct("!BBH")
+
+
 def text_frame(data: bytes) -> bytes:
-    """Encode a text frame as a server sends it."""
+    """Encode a text frame as a server sends it (RFC 6455, 5.2)."""
+    size = len(data)
+    if size < 126:
+        return _SHORT.pack(_LAST_TEXT, size) + data
+    if size < 1 << 16:
+        return _MEDIUM.pack(_LAST_TEXT, 126, size) + data
     return Frame(Opcode.TEXT, data).serialize(mask=False)
 
 
