@@ -152,3 +152,32 @@ def test_a_commit_counts_on_from_whatever_a_power_cut_left(
     before = disk.syncs
     store.enqueue(a_request(clock))
     assert disk.syncs == before + 1
+
+
+def test_what_was_answered_outlives_a_power_cut(
+    monkeypatch: pytest.MonkeyPatch,
+    store: SqliteStore,
+    other: SqliteStore,
+    path: Path,
+    tmp_path: Path,
+) -> None:
+    """A power cut leaves of the log what it held when a sync began that has returned."""
+    durable: list[bytes] = []
+
+    def sync(fd: int) -> None:
+        held = path.with_name(f"{path.name}-wal").read_bytes()
+        os.fsync(fd)
+        durable.append(held)
+
+    def answered(number: int) -> None:
+        handle = store if number % 2 else other
+        ref = handle.enqueue(a_request(handle.clock, f"r-{number}")).request.ref
+        left = Path(shutil.copy(path, tmp_path / f"left-{number}.db"))
+        left.with_name(f"{left.name}-wal").write_bytes(max(durable, key=len))
+        with sqlite3.connect(left) as db:
+            found = db.execute("SELECT 1 FROM requests WHERE ref = ?", (ref,)).fetchone()
+        assert found, f"request {number} was answered"
+
+    monkeypatch.setattr(log, "_sync", sync)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(answered, range(40)))
