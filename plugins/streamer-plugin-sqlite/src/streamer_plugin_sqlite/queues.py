@@ -90,7 +90,8 @@ def first_due(
         due = first[0].due_at
         next_due = due if next_head is None else min(due, next_head)
         if due <= now and due == next_due:
-            return [one for one in first if one.due_at <= now] if not first[0].slots else first[:1]
+            alike = first[:1] if first[0].slots else first
+            return [one for one in alike if one.due_at <= now]
         if due != head:
             _mend(db, queue, due)
         if next_due > now:
