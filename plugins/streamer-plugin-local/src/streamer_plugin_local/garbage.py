@@ -2,9 +2,13 @@
 
 import gc
 
-_YOUNG = 10_000
-"""New containers between two looks at them. Python's own 700 are fewer than a full gateway has
-messages under way, each of which it then walked through in vain: a tenth of its time."""
+_YOUNG, _MIDDLE, _OLD = 10_000, 3, 3
+"""New containers between two looks at them; every so manieth look goes deeper.
+
+Python's own (700, 10, 10) looks at the young so often that a full gateway walked through the
+thousands of messages under way again and again: a tenth of its time. A look at all comes after as
+many new ones as with those: what a closed connection leaves behind lies about no longer.
+"""
 
 
 def settle_down() -> None:
@@ -12,5 +16,5 @@ def settle_down() -> None:
 
     What goes in the ordinary way is freed at once, as ever; only what holds itself waits longer.
     """
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
     gc.freeze()
