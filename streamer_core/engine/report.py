@@ -153,7 +153,7 @@ class StoredExecution(Execution):
             chunks, _ = self._unstored()
             done = chunks[: stored.last_seq - self._last_seq]
             self._drop(done, None)
-            self._learn(_held(stored))
+            self._learn(Held.of(stored))
             self.send_updates(done, stored.last_seq)
 
     def writing(self) -> AbstractContextManager[Any]:
@@ -361,15 +361,6 @@ class StoredExecution(Execution):
                 self._snapshot, attempt=self.attempt, due_at=due_at, at=self.rt.clock.now()
             )
             return self._snapshot
-
-
-def _held(request: Request) -> Held:
-    """Give what a write would have told that left the request like this."""
-    return Held(
-        last_seq=request.last_seq,
-        subscribers_version=request.subscribers_version,
-        cancel_requested=request.cancel_requested_at is not None,
-    )
 
 
 def _known_subscribers(request: Request) -> tuple[list[str], int]:

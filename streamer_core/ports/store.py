@@ -56,6 +56,15 @@ class Held:
     subscribers_version: int
     cancel_requested: bool
 
+    @classmethod
+    def of(cls, request: Request) -> "Held":
+        """Give what a write tells that leaves the request like this."""
+        return cls(
+            last_seq=request.last_seq,
+            subscribers_version=request.subscribers_version,
+            cancel_requested=request.cancel_requested_at is not None,
+        )
+
 
 @record
 class Ending:

@@ -233,7 +233,7 @@ class RequestVerbs(MemoryBase):
     def _move(self, row: Row, moved: Moved) -> Held:
         own = replace(moved, request=copied_request(moved.request, self.max_item_bytes))
         self.data.move(row, own, self.clock.now())
-        return _held(row)
+        return Held.of(row.request)
 
     def _settle(self, request: Request, *, ended: bool) -> None:
         self.data.counters.settle(request.settle, self.clock.now())
@@ -265,14 +265,6 @@ def _require(counts: Sequence[Count], counted: Counted) -> None:
             level=counted.levels[list(counts).index(counted.refused)],
             retry_after_ms=counted.retry_after_ms,
         )
-
-
-def _held(row: Row) -> Held:
-    return Held(
-        last_seq=row.request.last_seq,
-        subscribers_version=row.request.subscribers_version,
-        cancel_requested=row.request.cancel_requested_at is not None,
-    )
 
 
 def _checkpoint(given: Any) -> Checkpoint | None:

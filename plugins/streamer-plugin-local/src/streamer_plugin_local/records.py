@@ -70,9 +70,6 @@ def short(part: bytes) -> bytes:
     return _SHORT.pack(len(part)) + part
 
 
-_NOTHING = short(b"")
-
-
 def split_short(body: bytes) -> tuple[bytes, bytes]:
     """Give the part that `short` prefixed, and the rest."""
     end = 2 + _SHORT.unpack_from(body)[0]
@@ -106,7 +103,7 @@ def encode_delivery(delivery: Delivery) -> bytes:
 
 def encode_done(number: int, frames: Iterable[bytes] = (), extras: bytes = b"") -> bytes:
     """Give the answer to a message: frames for its client, and rarely more, as JSON."""
-    return encode(Kind.DONE, number, short(extras) if extras else _NOTHING, *map(long, frames))
+    return encode(Kind.DONE, number, short(extras), *map(long, frames))
 
 
 class Splitter:

@@ -31,7 +31,7 @@ class HoldingVerbs(Base):
                 held.request, fence=fence, lease_until=lease_until, progress=progress
             )
             records.save(db, held, extended)
-            return _told(extended)
+            return Held.of(extended)
 
         return self._write(write)
 
@@ -58,7 +58,7 @@ class HoldingVerbs(Base):
             )
             self._keep(db, held, moved, bodies)
             _keep_checkpoint(db, held, checkpoint)
-            return _told(moved.request)
+            return Held.of(moved.request)
 
         return self._write(write)
 
@@ -130,11 +130,10 @@ class HoldingVerbs(Base):
         _put_updates(db, n, moved, bodies)
         if ending.failure is not None:
             records.put_failures(db, n, moved.request.failures)
-        return Held(
-            last_seq=moved.request.last_seq,
-            subscribers_version=subscribers_version,
-            cancel_requested=cancel_requested_at is not None,
+        ended = moved.request.changed(
+            subscribers_version=subscribers_version, cancel_requested_at=cancel_requested_at
         )
+        return Held.of(ended)
 
     def _end_or_lose(
         self, db: Database, ending: Ending, bodies: Sequence[str]
@@ -151,7 +150,7 @@ class HoldingVerbs(Base):
         self._keep(db, held, moved, bodies)
         _settle(db, moved.request, now, by_others=ending.lapsed)
         slots.let_go(db, moved.request.slots, now)
-        return _told(moved.request)
+        return Held.of(moved.request)
 
     def requeue(
         self,
@@ -188,7 +187,7 @@ class HoldingVerbs(Base):
             _keep_checkpoint(db, held, checkpoint)
             changes.due(db, moved.request)
             slots.let_go(db, moved.request.slots, now)
-            return _told(moved.request)
+            return Held.of(moved.request)
 
         return self._write(write)
 
@@ -278,11 +277,3 @@ def _checkpoint(given: Any) -> Checkpoint | None:
 def _keep_checkpoint(db: Database, held: Record, given: Any) -> None:
     if given is not Store.unchanged:
         records.put_checkpoint(db, held.n, given)
-
-
-def _told(request: Request) -> Held:
-    return Held(
-        last_seq=request.last_seq,
-        subscribers_version=request.subscribers_version,
-        cancel_requested=request.cancel_requested_at is not None,
-    )
