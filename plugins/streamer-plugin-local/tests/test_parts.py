@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,9 @@ from streamer_plugin_local.client import text_frame
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.feed import disturbed
 from streamer_plugin_local.handshake import refusal
+from streamer_plugin_local.jobs import Job, Jobs
 from streamer_plugin_local.origin import Guard, is_loopback
+from streamer_plugin_local.process import WorkerProcess
 from streamer_plugin_local.records import Kind, Record, Splitter
 from streamer_plugin_local.reload import stamps
 from streamer_plugin_local.secret import Secret
@@ -101,6 +103,37 @@ def test_a_bucket_lets_through_its_rate() -> None:
     assert bucket.take(0) == 500
     assert bucket.take(0.6) is None
     assert [bucket.take(100), bucket.take(100), bucket.take(100)] == [None, None, 500]
+
+
+class Holder:
+    """A worker that only keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.given: list[Kind] = []
+
+    def give(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.given.append(job.kind)
+
+
+def test_a_handshake_takes_turns_with_the_messages_that_wait() -> None:
+    jobs, holder = Jobs(window=1), Holder()
+    jobs.workers = cast("list[WorkerProcess]", [holder])
+
+    def wait(kind: Kind) -> None:
+        jobs.put(Job(kind, (b"12345",), lambda _kind, _body: None))
+
+    for kind in [Kind.MESSAGE] * 5 + [Kind.CONNECT] * 3:
+        wait(kind)
+    assert (len(jobs), jobs.waiting_bytes) == (8, 4 * 5)
+    while holder.jobs:
+        holder.jobs.clear()
+        jobs.feed()
+
+    message, connect = Kind.MESSAGE, Kind.CONNECT
+    assert holder.given == [message, *[connect, message] * 3, message]
+    assert (len(jobs), jobs.waiting_bytes) == (0, 0)
 
 
 def test_a_crew_works_in_one_thread_while_work_is_quick() -> None:

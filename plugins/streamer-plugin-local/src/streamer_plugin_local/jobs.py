@@ -26,40 +26,58 @@ class Jobs:
     """Hands jobs to the worker with the fewest under way; keeps the rest in order.
 
     A job waits here, not in a worker, so that a worker's death costs only what it had begun or was
-    about to.
+    about to. Whoever asks to come in takes turns with all that are in: a handshake does not wait
+    behind every message that waits, nor the messages behind ten thousand who come back at once.
 
     Args:
         window: how many jobs one worker is given at once.
+
+    Attributes:
+        waiting_bytes: the size of all that waits but handshakes, which the door bounds.
     """
 
     def __init__(self, window: int) -> None:
         self._window = window
+        self._arrivals: deque[Job] = deque()
         self._waiting: deque[Job] = deque()
+        self._arrivals_turn = True
         self.workers: list[WorkerProcess] = []
         self.waiting_bytes = 0
 
     def put(self, job: Job) -> None:
         """Hand a job to a worker, now or when one has room."""
-        worker = None if self._waiting else self._freest()
-        if worker is None:
+        worker = None if self._arrivals or self._waiting else self._freest()
+        if worker is not None:
+            worker.give(job)
+        elif job.kind == Kind.CONNECT:
+            self._arrivals.append(job)
+        else:
             self._waiting.append(job)
             self.waiting_bytes += job.size
-        else:
-            worker.give(job)
 
     def feed(self) -> None:
         """Hand out what waits; called when a worker has room again."""
-        while self._waiting and (worker := self._freest()) is not None:
-            job = self._waiting.popleft()
-            self.waiting_bytes -= job.size
-            worker.give(job)
+        while (self._arrivals or self._waiting) and (worker := self._freest()) is not None:
+            worker.give(self._next())
+
+    def _next(self) -> Job:
+        if self._arrivals and (self._arrivals_turn or not self._waiting):
+            self._arrivals_turn = False
+            return self._arrivals.popleft()
+        self._arrivals_turn = True
+        job = self._waiting.popleft()
+        self.waiting_bytes -= job.size
+        return job
 
     def __len__(self) -> int:
-        return len(self._waiting) + sum(len(worker.jobs) for worker in self.workers)
+        waiting = len(self._arrivals) + len(self._waiting)
+        return waiting + sum(len(worker.jobs) for worker in self.workers)
 
     def give_up(self, sentence: str) -> None:
         """Answer all that waits: no worker will."""
-        waiting, self._waiting = self._waiting, deque()
+        waiting = [*self._arrivals, *self._waiting]
+        self._arrivals.clear()
+        self._waiting.clear()
         self.waiting_bytes = 0
         for job in waiting:
             job.answer(Kind.LOST, sentence.encode())
