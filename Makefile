@@ -6,6 +6,7 @@ PY := .venv/bin/python
 UV := .venv/bin/uv
 STAMP := .venv/.set-up
 BENCH_STAMP := .venv/.bench
+EMULATORS := .venv/.emulators
 
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
 MEMBERS := . $(MANIFESTS:%/pyproject.toml=./%)
@@ -26,13 +27,13 @@ demo: $(STAMP) ## Run the quickstart: gateway, worker and client in one go
 
 # `coverage run` rather than pytest-cov: it starts before anything is imported that it measures.
 # Child processes are measured too (`patch` in pyproject.toml).
-test: $(STAMP) ## Run all tests; coverage of lines and branches must reach 90 %
+test: $(STAMP) $(EMULATORS) ## Run all tests; coverage of lines and branches must reach 90 %
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --fail-under=90
 
-test-fast: $(STAMP) ## Run the tests but e2e, without coverage; stop at the first failure
+test-fast: $(STAMP) $(EMULATORS) ## Run the tests but e2e, without coverage; stop at the first failure
 	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/e2e
 
 chaos: $(STAMP) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
@@ -68,6 +69,8 @@ constraints: | $(UV) ## Pin the newest versions of all dependencies in constrain
 	@printf '%s\n' uv $(MEMBERS:%='-e %') | $(UV) pip compile --quiet - pyproject.toml --all-extras --group dev \
 		--group bench --no-sources --universal --python-version 3.11 --no-annotate --no-header > .venv/compiled.txt
 	@{ echo '# Made by `make constraints`.'; grep -v '^-e ' .venv/compiled.txt; } > constraints.txt
+	@{ echo '# Made by `make constraints`.'; $(UV) pip compile --quiet tests/emulators/requirements.in \
+		--universal --python-version 3.11 --no-annotate --no-header; } > tests/emulators/requirements.txt
 
 clean: ## Remove caches, coverage data and builds; keep .venv
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
@@ -83,6 +86,13 @@ $(STAMP): pyproject.toml $(MANIFESTS) constraints.txt $(UV)
 # What only benchmarks need: apart, so that no test or demo waits for it.
 $(BENCH_STAMP): $(STAMP)
 	@$(UV) pip install --quiet --python .venv --constraint constraints.txt --group bench
+	@touch $@
+
+# Emulators of AWS, in an environment of their own: they ask for other versions than Streamer does.
+$(EMULATORS): tests/emulators/requirements.txt | $(STAMP)
+	@echo 'Setting up .venv/emulators'
+	@$(UV) venv --quiet --clear --python $(PY) .venv/emulators
+	@$(UV) pip install --quiet --python .venv/emulators --no-deps --requirement $<
 	@touch $@
 
 $(UV): constraints.txt | $(PY)

@@ -75,7 +75,7 @@ def streamer_open_store(name: str, clock: Clock) -> Store | None:
                 return MemoryStore(clock) if name == "scratch" else None
         ```
 
-    Added in 0.1. Implemented by: sqlite.
+    Added in 0.1. Implemented by: sqlite, dynamodb.
     """
 
 
@@ -187,7 +187,7 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
     """
 
 

@@ -273,9 +273,10 @@ class Store(ABC):
 
         Up to `at_most`, as if they were claimed one after the other; none where none is due.
 
-        Fair: of the tenants with something to do, the one whose last claim is longest ago comes
-        first; within a tenant the one due first. Costs no more than logarithmic time in the number
-        of waiting requests, those set aside for a full slot included.
+        Fair: of the tenants with something to do, the one whose last claim (in that lane or in any,
+        as the store keeps it) is longest ago comes first; within a tenant the one due first. Costs
+        no more than logarithmic time in the number of waiting requests, those set aside for a full
+        slot included.
         """
 
     @abstractmethod
@@ -410,7 +411,10 @@ class Store(ABC):
 
     @abstractmethod
     def purge(self, limit: int = 1000) -> int:
-        """Delete up to `limit` expired items for good, with what belongs to them; give how many."""
+        """Delete up to `limit` expired items for good, with what belongs to them; give how many.
+
+        A store whose database does that by itself gives 0.
+        """
 
     # -- subscriptions
 

@@ -18,7 +18,7 @@ class Oracle:
         self.requests: dict[str, Request] = {}
         self.history: defaultdict[str, list[Update]] = defaultdict(list)
         self.levels: defaultdict[str, float] = defaultdict(float)
-        self._last_claims: dict[str, int] = {}
+        self._last_claims: dict[tuple[Priority | None, str], int] = {}
         self._claims = 0
 
     def put(self, request: Request) -> None:
@@ -39,7 +39,8 @@ class Oracle:
             self.requests[ref], worker=worker, lease_until=lease_until, now=now
         )
         self._claims += 1
-        self._last_claims[request.tenant] = self._claims
+        for lane in (None, request.priority):
+            self._last_claims[lane, request.tenant] = self._claims
         self.put(request)
         return request
 
@@ -64,15 +65,21 @@ class Oracle:
         return transitions.claimable(request, now) and self.has_room(request.slots)
 
     def next_choices(self, lanes: Iterable[Priority], now: int) -> set[str]:
-        """Give the refs of which `claim_next` must take one; none where it must find nothing."""
+        """Give the refs of which `claim_next` must take one; none where it must find nothing.
+
+        A store may keep the tenants' turns in each lane apart, or for all lanes together.
+        """
         for lane in lanes:
             able = [r for r in self.requests.values() if r.priority is lane]
             able = [r for r in able if self.may_claim(r, now)]
             if able:
-                first = min(self._last_claims.get(r.tenant, 0) for r in able)
-                turns = [r for r in able if self._last_claims.get(r.tenant, 0) == first]
-                return _due_first_by_tenant(turns)
+                return self._turns(able, lane) | self._turns(able, None)
         return set()
+
+    def _turns(self, able: list[Request], lane: Priority | None) -> set[str]:
+        last = {r.tenant: self._last_claims.get((lane, r.tenant), 0) for r in able}
+        first = min(last.values())
+        return _due_first_by_tenant([r for r in able if last[r.tenant] == first])
 
 
 def _due_first_by_tenant(requests: list[Request]) -> set[str]:

@@ -23,6 +23,7 @@ class StoreRules:
     durable: bool = False
     multi_process: bool = False
     max_item_bytes: int | None = None
+    purges: bool = True
 
     @pytest.fixture
     def clock(self) -> ManualClock:

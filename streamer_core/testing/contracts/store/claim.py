@@ -162,6 +162,7 @@ class FairnessRules(StoreRules):
         for tenant in ("t1", "t2"):
             for number in range(2):
                 store.enqueue(a_request(clock, f"{tenant}-{number}", tenant=tenant))
+                clock.advance(1)
         assert [name[:2] for name in _claim_ids(store, 2, clock)] in (["t1", "t2"], ["t2", "t1"])
         claimed(store, a_request(clock, "t1-1", tenant="t1").ref)
         store.enqueue(a_request(clock, "t1-2", tenant="t1"))

@@ -58,8 +58,9 @@ class ExpiryRules(StoreRules):
             completed(store, running(store, f"r-{number}"))
         kept = store.enqueue(a_request(clock, "kept")).request
         clock.advance(DAY_MS)
-        assert store.purge(limit=2) == 2
-        assert store.purge(limit=2) >= 1
+        if self.purges:
+            assert store.purge(limit=2) == 2
+            assert store.purge(limit=2) >= 1
         while store.purge(limit=2):
             pass
         assert store.get(kept.ref) == kept

@@ -1,0 +1,103 @@
+"""The change feed: a reader of the requests table's stream.
+
+On AWS the processor Lambda reads the stream; this is for workers that run elsewhere. DynamoDB's
+streams can only be polled, by two readers a shard at most: DynamoDB says so, and throttles more.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from streamer_core.errors import StoreError
+from streamer_core.ports.store import Change, Feed
+from streamer_plugin_dynamodb.stream import changes_of
+
+_POLL_S = 0.2  # a shard may be read five times a second
+_RENEW_S = 30.0  # shards split now and then
+_LOST = {"ExpiredIteratorException", "TrimmedDataAccessException", "ResourceNotFoundException"}
+
+
+class StreamFeed(Feed):
+    """Reads all shards of a stream from now on.
+
+    Args:
+        client: boto's of DynamoDB Streams.
+        arn: the stream's.
+        forget: called once it is closed.
+    """
+
+    def __init__(self, client: Any, arn: str, forget: Callable[["StreamFeed"], None]) -> None:
+        self._client = client
+        self._arn = arn
+        self._forget = forget
+        self._closed = threading.Event()
+        self._iterators: dict[str, str] = {}
+        self._known: set[str] = set()
+        self._looked_at = 0.0
+        self._look(kind="LATEST")
+
+    def get(self, timeout_s: float) -> Sequence[Change]:
+        """Wait for changes; empty after `timeout_s`, or once closed."""
+        deadline = time.monotonic() + timeout_s
+        while not self._closed.is_set():
+            if changes := self._read():
+                return changes
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._closed.wait(min(_POLL_S, left))
+        return []
+
+    def close(self) -> None:
+        """End it; a waiting `get` returns at once."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._forget(self)
+
+    def _read(self) -> list[Change]:
+        if time.monotonic() - self._looked_at > _RENEW_S:
+            self._look(kind="TRIM_HORIZON")
+        records: list[Any] = []
+        for shard, iterator in list(self._iterators.items()):
+            try:
+                answer = self._client.get_records(ShardIterator=iterator)
+            except ClientError as error:
+                self._lost(shard, error)
+                continue
+            records += answer["Records"]
+            if following := answer.get("NextShardIterator"):
+                self._iterators[shard] = following
+            else:
+                del self._iterators[shard]  # it was closed, and has children
+                self._looked_at = 0.0
+        return changes_of(records)
+
+    def _lost(self, shard: str, error: ClientError) -> None:
+        code = error.response["Error"].get("Code")
+        if code not in _LOST:
+            raise StoreError(f"the stream could not be read: {code}") from error
+        self._iterators.pop(shard, None)
+        self._known.discard(shard)
+
+    def _look(self, kind: str) -> None:
+        """Find the shards there are, and begin where `kind` says with those that are new."""
+        self._looked_at = time.monotonic()
+        asked: dict[str, Any] = {"StreamArn": self._arn}
+        while True:
+            stream = self._client.describe_stream(**asked)["StreamDescription"]
+            for shard in stream["Shards"]:
+                self._begin(shard["ShardId"], kind)
+            if not (last := stream.get("LastEvaluatedShardId")):
+                return
+            asked["ExclusiveStartShardId"] = last
+
+    def _begin(self, shard: str, kind: str) -> None:
+        if shard in self._known:
+            return
+        self._known.add(shard)
+        self._iterators[shard] = self._client.get_shard_iterator(
+            StreamArn=self._arn, ShardId=shard, ShardIteratorType=kind
+        )["ShardIterator"]

@@ -1,0 +1,73 @@
+"""Tables of their own for each test: on two emulators, or where STREAMER_TEST_AWS_ENDPOINT says."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from pynamodb.connection import Connection
+from streamer_plugin_dynamodb import deployment
+from streamer_plugin_dynamodb.database import Database, connect
+from streamer_plugin_dynamodb.tables import TABLES, definition
+
+from tests.emulators import CREDENTIALS, REGION, ministack, moto
+
+ELSEWHERE = os.environ.get("STREAMER_TEST_AWS_ENDPOINT")
+"""`https://dynamodb.<region>.amazonaws.com` or DynamoDB Local's; then the environment's
+credentials and region are used; tables that begin with `streamer-test-` are made and deleted."""
+
+MakeDatabase = Callable[[], Database]
+
+
+@pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else ["moto", "ministack"])
+def endpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Give the address of something that speaks DynamoDB."""
+    if ELSEWHERE:
+        yield ELSEWHERE
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        folder = tmp_path_factory.mktemp("ministack")
+        with moto() if request.param == "moto" else ministack(folder) as address:
+            yield address
+
+
+@pytest.fixture(scope="session")
+def connection(endpoint: str) -> Connection:
+    """Give a client, made once: that takes longer than most tests."""
+    return connect(region=None if ELSEWHERE else REGION, endpoint=endpoint)
+
+
+@pytest.fixture
+def new_database(connection: Connection) -> Iterator[MakeDatabase]:
+    """Give a function that makes tables at each call: those of `create`, without protection."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        database = Database(f"streamer-test-{uuid.uuid4().hex[:12]}-", connection)
+        made.append(database)
+        for model in TABLES:
+            database.call("create_table", definition(model, database.name(model)))
+        if ELSEWHERE:
+            deployment.create(database)
+        return database
+
+    yield make
+    for database in made:
+        deployment.delete(database)
+
+
+@pytest.fixture
+def database(new_database: MakeDatabase) -> Database:
+    """Give the tables of this test."""
+    return new_database()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what moto cannot do: a transaction that it rolls back cuts off every open iterator."""
+    for item in items:
+        if item.name == "test_a_slot_let_go_feeds_due[moto]":
+            item.add_marker(pytest.mark.xfail(strict=True, reason="moto replaces its streams"))
