@@ -112,7 +112,7 @@ def streamer_open_transport(name: str) -> Transport | None:
                 return MemoryTransport() if name == "scratch" else None
         ```
 
-    Added in 0.1. Implemented by: local.
+    Added in 0.1. Implemented by: local, apigateway.
     """
 
 
@@ -530,7 +530,8 @@ def streamer_dispatch(change: Change) -> bool | None:
                 return True
         ```
 
-    Added in 0.1. Implemented by: local (wakes a worker process); planned: apigateway.
+    Added in 0.1. Implemented by: local (wakes a worker process), apigateway (invokes a
+    function).
     """
 
 
@@ -575,7 +576,7 @@ def streamer_schedule(change: Change) -> bool | None:
                 return True
         ```
 
-    Added in 0.1. Implemented by: local (a timer); planned: apigateway (SQS, to 15 min).
+    Added in 0.1. Implemented by: local (a timer), apigateway (SQS, to 15 min).
     """
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer_core.errors import ConfigurationError
+from streamer_core.model.message import Priority
 from streamer_core.records import record
 from streamer_core.sections import Ms, nearest, validate_section
 
@@ -18,7 +19,7 @@ __all__ = ["PREFIX", "CoreSettings", "Ms", "Settings", "validate_section"]
 
 PREFIX = "STREAMER_"
 _PLUGIN_PREFIX = "STREAMER_PLUGINS__"
-_LISTS = frozenset({"handlers", "plugins"})
+_LISTS = frozenset({"handlers", "plugins", "lanes"})
 _AS_JSON = frozenset({"allow_query_token", "chunk_buffer", "max_message_bytes"})
 _MORE_THAN_NOTHING = (
     "sync_limit",
@@ -40,6 +41,7 @@ class CoreSettings:
     handlers: tuple[str, ...] = ()
     plugins: tuple[str, ...] | None = None
     frozen: str | None = None
+    lanes: tuple[Priority, ...] = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
     allow_query_token: bool = False
     async_threshold: Ms = 5_000
     sync_limit: Ms = 29_000
@@ -213,5 +215,7 @@ def _out_of_bounds(settings: CoreSettings) -> Iterator[str]:
             yield f"{name}: must be more than nothing"
     if settings.max_message_bytes < _LEAST_MESSAGE_BYTES:
         yield f"max_message_bytes: must be at least {_LEAST_MESSAGE_BYTES}"
+    if not settings.lanes:
+        yield "lanes: name at least one of high, normal, low"
     if settings.heartbeat >= settings.lease:
         yield "heartbeat: must be shorter than lease, and better a small part of it"

@@ -11,11 +11,10 @@ from streamer_core.engine.settle import settle
 from streamer_core.errors import HandlerTimeout, InvalidAction
 from streamer_core.model.call import Call
 from streamer_core.model.handler import HandlerSpec
-from streamer_core.model.message import Mode, Priority
+from streamer_core.model.message import Mode
 from streamer_core.model.request import Request, Status
 from streamer_core.registry import Registered
 
-LANES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _UNKNOWN_ACTION_WAIT_MS = 10_000
 _unknown = HandlerSpec(action="unknown", call=lambda: None)
 
@@ -50,7 +49,8 @@ def claim(rt: Runtime, at_most: int = 1) -> Sequence[Request]:
     if rt.draining.is_set():
         return ()
     lease = _lease(rt)
-    return rt.store.claim_next(LANES, worker=rt.worker, lease_until=lease, at_most=at_most)
+    lanes = rt.settings.lanes
+    return rt.store.claim_next(lanes, worker=rt.worker, lease_until=lease, at_most=at_most)
 
 
 def _lease(rt: Runtime) -> int:

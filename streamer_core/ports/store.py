@@ -466,3 +466,13 @@ class Store(ABC):
     @abstractmethod
     def open_feed(self) -> Feed:
         """Read the changes from now on."""
+
+    def change_of(self, record: Mapping[str, Any]) -> Change | None:  # noqa: ARG002
+        """Read a record of the store's own stream, where a platform brings those to a function.
+
+        None: it tells of nothing to do.
+
+        Raises:
+            ValueError: it is no such record, or this store has no stream.
+        """
+        raise ValueError(f"{type(self).__name__} has no stream of its own")

@@ -1,10 +1,12 @@
 """The store: five tables of DynamoDB, shared by whoever may write them."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from streamer_core.errors import StoreError
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Feed
+from streamer_core.ports.store import Change, Feed
 from streamer_plugin_dynamodb.claims import ClaimVerbs
 from streamer_plugin_dynamodb.connections import ConnectionVerbs
 from streamer_plugin_dynamodb.database import Database, Write
@@ -13,6 +15,7 @@ from streamer_plugin_dynamodb.holding import HoldingVerbs
 from streamer_plugin_dynamodb.listing import ListingVerbs
 from streamer_plugin_dynamodb.requests import RequestVerbs
 from streamer_plugin_dynamodb.small import SmallVerbs
+from streamer_plugin_dynamodb.stream import change_of
 from streamer_plugin_dynamodb.sweeping import SweepingVerbs
 from streamer_plugin_dynamodb.tables import Requests, State
 
@@ -53,6 +56,13 @@ class DynamoStore(
         feed = StreamFeed(client, arn, self._forget_feed)
         self._feeds.append(feed)
         return feed
+
+    def change_of(self, record: Mapping[str, Any]) -> Change | None:
+        """Read a record of the requests table's stream; ValueError where it is none."""
+        try:
+            return change_of(record)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no record of the requests' stream: {error!r:.100}") from error
 
     def close(self) -> None:
         """End the feeds; the client is whoever's that made it."""

@@ -1,0 +1,5 @@
+"""`$disconnect`: forget a client."""
+
+from streamer_plugin_apigateway.entries import disconnect as handler
+
+__all__ = ["handler"]

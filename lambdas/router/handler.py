@@ -1,0 +1,5 @@
+"""`$default`: take a message."""
+
+from streamer_plugin_apigateway.entries import router as handler
+
+__all__ = ["handler"]

@@ -1,0 +1,69 @@
+"""Streamer on AWS: API Gateway's WebSocket APIs in front, Lambda functions behind, SQS for timers.
+
+Nothing of boto3 is imported before it is needed: a router that answers by itself never sends.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from streamer_core.markers import hookimpl
+from streamer_core.model.manifest import Manifest
+from streamer_core.ports import Change, Transport
+from streamer_plugin_apigateway.settings import ApiGatewaySettings
+
+if TYPE_CHECKING:
+    from streamer_plugin_apigateway.waking import Waker
+
+__all__ = ["ApiGatewayPlugin"]
+
+
+class ApiGatewayPlugin:
+    """Opens the transport named `apigateway`, and wakes workers."""
+
+    Settings = ApiGatewaySettings
+
+    manifest = Manifest()
+
+    def __init__(self, settings: ApiGatewaySettings, app: Any) -> None:
+        self.settings = settings
+        self._app = app
+
+    @hookimpl
+    def streamer_open_transport(self, name: str) -> Transport | None:
+        """Open the way to the management API, where the transport asked for is this one."""
+        if name != "apigateway":
+            return None
+        from streamer_plugin_apigateway.transport import open_transport  # noqa: PLC0415
+
+        return open_transport(self.settings)
+
+    @hookimpl
+    def streamer_dispatch(self, change: Change) -> bool | None:
+        """Wake a worker function."""
+        if self.settings.worker_of(change.lane) is None:
+            return None
+        return self._waker.wake(change)
+
+    @hookimpl
+    def streamer_schedule(self, change: Change) -> bool | None:
+        """Have a worker woken by SQS; False where the time is further off than SQS can wait."""
+        if self.settings.timers is None:
+            return None
+        return self._waker.wake_later(change, self._app.clock.now())
+
+    def park(self, record: Mapping[str, Any]) -> None:
+        """Keep a record of a stream that nobody can read, for its operator.
+
+        Raises:
+            ValueError: the settings name no queue for it.
+        """
+        if self.settings.parking is None:
+            raise ValueError("[plugins.apigateway] parking names no queue")
+        self._waker.park(record)
+
+    @cached_property
+    def _waker(self) -> "Waker":
+        from streamer_plugin_apigateway.waking import Waker  # noqa: PLC0415
+
+        return Waker(self.settings)

@@ -1,0 +1,149 @@
+"""The Lambda functions: what AWS calls, one entry each.
+
+`lambdas/*/handler.py` re-export them. A process makes its application once, when it starts, and
+keeps it for all its invocations.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from streamer_core import Streamer
+from streamer_core.errors import Refused, Unauthorized
+from streamer_core.log import get_logger
+from streamer_core.model import encode
+from streamer_core.ports import Change
+from streamer_plugin_apigateway import events, waking
+from streamer_plugin_apigateway.events import Answer, Event
+
+_MARGIN_MS = 10_000
+"""How long before its invocation ends a worker begins to end what it runs."""
+
+
+@lru_cache
+def application(*, handlers: bool = True) -> Streamer:
+    """Give this process's application; without handlers, for functions that run none."""
+    return Streamer.start(load_handlers=handlers)
+
+
+def connect(event: Event, _: Any = None) -> Answer:
+    """`$connect`: let a client in, or refuse it."""
+    app = application(handlers=False)
+    handshake = events.handshake_of(event, allow_query_token=app.settings.core.allow_query_token)
+    try:
+        app.connect(handshake)
+    except Refused as error:
+        return events.refused(error)
+    return events.accepted(handshake)
+
+
+def disconnect(event: Event, _: Any = None) -> Answer:
+    """`$disconnect`: forget a client. API Gateway tells of it as a rule, and not always."""
+    application(handlers=False).disconnect(events.connection_id_of(event), events.reason_of(event))
+    return events.OK
+
+
+def router(event: Event, _: Any = None) -> Answer:
+    """`$default`: take a message; its last frame is the answer, those before it are posted."""
+    app, connection_id = application(), events.connection_id_of(event)
+    connection = app.store.get_connection(connection_id)
+    if connection is None:
+        error = Unauthorized("The connection is over; open a new one")
+        return events.told(encode.refused(app.clock.now(), None, error).data)
+    received = app.receive(connection, events.message_of(event))
+    *before, last = received.frames or (b"",)
+    if received.close is not None:
+        before, last = [*before, last], b""
+    for frame in filter(None, before):
+        app.transport.send(connection_id, frame)
+    if received.close is not None:
+        app.transport.close_connection(connection_id, *received.close)
+    return events.told(last) if last else events.OK
+
+
+def processor(event: Event, _: Any = None) -> Answer:
+    """Read a batch of the requests' stream: wake whoever is due. It runs nothing itself.
+
+    A record that cannot be read is parked, and holds up none behind it. One that could not even be
+    parked is given back: Lambda brings it, and those after it, again.
+    """
+    app = application(handlers=False)
+    for record in event["Records"]:
+        try:
+            change = app.store.change_of(record)
+        except ValueError:
+            if not _parked(app, record):
+                return _given_back(record)
+            continue
+        if change is not None:
+            app.wake(change)
+    return {"batchItemFailures": []}
+
+
+def worker(event: Event, context: Any = None) -> Answer:
+    """Run one request for each wake: whoever's turn it is, else the one it was woken for."""
+    app = application()
+    with _ending_in_time(app, context):
+        for change in waking.wakes(event):
+            _work(app, change)
+    return {}
+
+
+def sweeper(_: Event, __: Any = None) -> Mapping[str, int]:
+    """Make a round of the sweeper, each minute."""
+    swept = asdict(application(handlers=False).sweep())
+    get_logger().info("swept", **swept)
+    return swept
+
+
+def _work(app: Streamer, change: Change) -> None:
+    lanes = app.settings.core.lanes
+    if change.lane not in lanes and app.hooks.hook.streamer_dispatch(change=change):
+        return  # a timer woke this function for a lane of another
+    if not app.work():
+        # The index by which it is found may not have it yet.
+        app.run(change.ref)
+
+
+def _parked(app: Streamer, record: Event) -> bool:
+    plugin: Any = app.hooks.get_plugin("apigateway")
+    get_logger().error("a stream record cannot be read", record=_keys(record))
+    try:
+        plugin.park(record)
+    except Exception:  # noqa: BLE001 - whatever it is, the record must not be lost
+        get_logger().exception("a stream record cannot be parked", record=_keys(record))
+        return False
+    return True
+
+
+def _given_back(record: Event) -> Answer:
+    number = record["dynamodb"]["SequenceNumber"]
+    return {"batchItemFailures": [{"itemIdentifier": number}]}
+
+
+def _keys(record: Event) -> str:
+    """Give what of a record may be logged: which one it is, not what is in it."""
+    parts = record.get("dynamodb") or {} if isinstance(record, dict) else {}
+    return json.dumps([parts.get("SequenceNumber"), parts.get("Keys")], default=str)
+
+
+@contextmanager
+def _ending_in_time(app: Streamer, context: Any) -> Iterator[None]:
+    """Have what still runs given back before the invocation ends: it goes on in a later one."""
+    if context is None:
+        yield
+        return
+    left_ms = context.get_remaining_time_in_millis()
+    margin_ms = min(_MARGIN_MS, left_ms / 4)
+    timer = threading.Timer((left_ms - margin_ms) / 1000, app.drain, [margin_ms / 2000])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        app.runtime.draining.clear()

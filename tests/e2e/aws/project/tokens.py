@@ -1,0 +1,22 @@
+"""Who a client is: the token `<tenant>.<user>`. An authenticator to test with, and no other use."""
+
+from typing import Any
+
+from streamer_core.errors import Unauthorized
+from streamer_core.markers import hookimpl
+from streamer_core.model.connection import Handshake
+from streamer_core.model.principal import Principal
+
+
+class TokensPlugin:
+    def __init__(self, settings: Any, app: Any) -> None:
+        pass
+
+    @hookimpl
+    def streamer_authenticate(self, handshake: Handshake) -> Principal | None:
+        if handshake.token is None:
+            return None
+        tenant, _, user = handshake.token.partition(".")
+        if not user:
+            raise Unauthorized("The token is not good")
+        return Principal(user=user, tenant=tenant)
