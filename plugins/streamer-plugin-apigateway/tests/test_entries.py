@@ -1,0 +1,307 @@
+"""The functions, by the events that AWS calls them with."""
+
+import base64
+import json
+import threading
+from typing import Any
+
+import pytest
+from streamer_plugin_apigateway import entries, waking
+
+from streamer_core import Context, Settings, Streamer, handler
+from streamer_core.handlers import declared
+from streamer_core.markers import hookimpl
+from streamer_core.model.message import Priority
+from streamer_core.model.request import Status
+from streamer_core.ports import Change, SystemClock
+from streamer_core.ports.store import ChangeKind
+from streamer_core.testing import MemoryStore, MemoryTransport
+from streamer_core.testing.contracts.build import a_request
+from tests.samples import aws_events
+from tests.unit.harness import Rig, Tokens, Waker
+
+BEARER = {"Authorization": ["Bearer acme/ann/"]}
+
+
+@handler("echo")
+def echo(payload: dict) -> dict[str, Any]:  # type: ignore[type-arg]  # bound by the bare name
+    return payload
+
+
+@handler("long", estimated="1m")
+def long(ctx: Context) -> str:
+    ctx.emit("piece")
+    return f"attempt {ctx.attempt}"
+
+
+@handler("endless", estimated="1h", timeout="1h")
+def endless(ctx: Context) -> str:
+    while not ctx.cancelled:
+        threading.Event().wait(0.005)
+    return "stopped"
+
+
+class StreamStore(MemoryStore):
+    """A store in memory with a stream of its own."""
+
+    def change_of(self, record: Any) -> Change | None:
+        if "NewImage" not in record["dynamodb"]:
+            return None
+        image = record["dynamodb"]["NewImage"]
+        if "due_at" not in image:
+            raise ValueError("no record")
+        return Change(kind=ChangeKind.DUE, ref=image["ref"]["S"], due_at=int(image["due_at"]["N"]))
+
+
+class Parking:
+    """Keeps what is parked, or cannot."""
+
+    def __init__(self) -> None:
+        self.parked: list[Any] = []
+        self.full = False
+
+    def park(self, record: Any) -> None:
+        if self.full:
+            raise OSError("full")
+        self.parked.append(record)
+
+    @hookimpl
+    def streamer_health(self) -> None:
+        """Be a plugin."""
+
+
+class Invocation:
+    """Lambda's context object, as far as it is used."""
+
+    def __init__(self, left_ms: int) -> None:
+        self.left_ms = left_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left_ms
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    rig = Rig(echo, long, endless, plugins=[Tokens()])
+    monkeypatch.setattr(entries, "application", lambda **_: rig.app)
+    return rig
+
+
+def at(event: dict[str, Any], connection_id: str) -> dict[str, Any]:
+    context = {**event["requestContext"], "connectionId": connection_id}
+    return {**event, "requestContext": context}
+
+
+@pytest.fixture
+def connection(rig: Rig) -> str:
+    connection_id = rig.transport.connect()
+    answer = entries.connect(at(aws_events.connecting(BEARER), connection_id))
+    assert answer == {"statusCode": 200}
+    return connection_id
+
+
+def say(connection_id: str, body: Any, **more: Any) -> Any:
+    text = body if isinstance(body, str) else json.dumps(body)
+    answer = entries.router(at(aws_events.message(text, **more), connection_id))
+    assert answer["statusCode"] == 200
+    return json.loads(answer["body"]) if "body" in answer else None
+
+
+def test_a_client_is_let_in_with_what_it_showed(rig: Rig, connection: str) -> None:
+    kept = rig.store.get_connection(connection)
+    assert kept is not None
+    assert (kept.principal.tenant, kept.principal.user) == ("acme", "ann")
+    assert kept.address == "203.0.113.7"
+
+
+def test_a_client_without_a_token_is_refused(rig: Rig) -> None:
+    answer = entries.connect(aws_events.connecting({}))
+    assert answer["statusCode"] == 401
+    assert json.loads(answer["body"])["code"] == "UNAUTHORIZED"
+    assert rig.store.get_connection(aws_events.CONNECTION_ID) is None
+
+
+@pytest.mark.parametrize("offered", [["streamer.v1, bearer.acme/ann/"], ["x", "streamer.v1"]])
+def test_our_subprotocol_is_selected(rig: Rig, offered: list[str]) -> None:
+    headers = {**BEARER, "Sec-WebSocket-Protocol": offered}
+    answer = entries.connect(aws_events.connecting(headers))
+    assert answer == {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "streamer.v1"}}
+
+
+def test_a_token_in_the_address_counts_only_where_it_may(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = aws_events.connecting({}, {"token": "acme/ann/"})
+    assert entries.connect(event)["statusCode"] == 401
+    open_rig = Rig(echo, plugins=[Tokens()], allow_query_token=True)
+    monkeypatch.setattr(entries, "application", lambda **_: open_rig.app)
+    assert entries.connect(event)["statusCode"] == 200
+
+
+def test_short_work_is_the_answer(rig: Rig, connection: str) -> None:
+    answer = say(connection, {"id": "r", "action": "echo", "payload": {"text": "ä🦆"}})
+    assert (answer["type"], answer["data"]) == ("response", {"text": "ä🦆"})
+    assert list(rig.transport.inbox(connection)) == []
+
+
+def test_a_body_may_come_as_base64(rig: Rig, connection: str) -> None:
+    body = base64.b64encode(b'{"action": "echo", "payload": {"n": 1}}').decode()
+    assert say(connection, body, isBase64Encoded=True)["data"] == {"n": 1}
+
+
+@pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"action": 1}'])
+def test_what_is_no_message_gets_an_error(rig: Rig, connection: str, body: str) -> None:
+    assert say(connection, body)["type"] == "error"
+
+
+def test_of_several_frames_the_last_is_the_answer(rig: Rig, connection: str) -> None:
+    """Those before it are posted, so that they come first."""
+    say(connection, {"id": "r", "action": "long"})
+    entries.worker(json.loads(waking.encoded(_due(rig, "r"))))
+    rig.transport.inbox(connection).clear()
+    last = say(connection, {"action": "streamer.resume", "payload": {"requests": {"r": 0}}})
+    kinds = [message["type"] for message in rig.transport.inbox(connection)]
+    assert kinds == ["chunk", "complete"]
+    assert last["type"] == "resumed"
+
+
+def test_a_connection_that_is_over_is_told_so(rig: Rig) -> None:
+    answer = say("nobody", {"id": "r", "action": "echo"})
+    assert (answer["error"]["code"], answer["refused"]) == ("UNAUTHORIZED", True)
+
+
+def test_a_client_that_leaves_is_forgotten(rig: Rig, connection: str) -> None:
+    assert entries.disconnect(at(aws_events.disconnecting(), connection)) == {"statusCode": 200}
+    assert rig.store.get_connection(connection) is None
+    assert rig.seen.of("disconnect")[0]["reason"] == "Going away"
+    entries.disconnect(at(aws_events.disconnecting(), connection))
+
+
+def _due(rig: Rig, request_id: str) -> Change:
+    (found,) = [r for r in rig.store.data.rows.values() if r.request.id == request_id]
+    return Change(kind=ChangeKind.DUE, ref=found.request.ref, due_at=found.request.due_at)
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> tuple[Rig, Waker, Parking]:
+    clock_rig, waker, parking = Rig(), Waker(), Parking()
+    store = StreamStore(clock_rig.clock)
+    rig = Rig(plugins=[waker], beside=clock_rig, store=store)
+    rig.app.hooks.register(parking, "apigateway")
+    monkeypatch.setattr(entries, "application", lambda **_: rig.app)
+    return rig, waker, parking
+
+
+def test_a_batch_wakes_whoever_is_due(stream: tuple[Rig, Waker, Parking]) -> None:
+    rig, waker, _ = stream
+    now, later = rig.clock.now(), rig.clock.now() + 60_000
+    records = [
+        aws_events.inserted(n, due_at={"N": str(when)}) for n, when in ((1, now), (2, later))
+    ]
+    assert entries.processor(aws_events.stream(*records)) == {"batchItemFailures": []}
+    assert [change.ref for change in waker.dispatched] == [f"{1:032x}"]
+    assert [change.ref for change in waker.scheduled] == [f"{2:032x}"]
+
+
+def test_one_bad_record_is_parked_and_holds_up_none(
+    stream: tuple[Rig, Waker, Parking],
+) -> None:
+    rig, waker, parking = stream
+    good = {"due_at": {"N": str(rig.clock.now())}}
+    records = [
+        aws_events.inserted(1, **good),
+        aws_events.inserted(2),
+        aws_events.inserted(3, **good),
+    ]
+    assert entries.processor(aws_events.stream(*records)) == {"batchItemFailures": []}
+    assert [int(change.ref, 16) for change in waker.dispatched] == [1, 3]
+    assert parking.parked == [records[1]]
+
+
+def test_what_cannot_be_parked_comes_again(stream: tuple[Rig, Waker, Parking]) -> None:
+    """With all behind it: Lambda goes on from the record that is named."""
+    rig, waker, parking = stream
+    parking.full = True
+    good = {"due_at": {"N": str(rig.clock.now())}}
+    records = [
+        aws_events.inserted(1, **good),
+        aws_events.inserted(2),
+        aws_events.inserted(3, **good),
+    ]
+    number = records[1]["dynamodb"]["SequenceNumber"]
+    assert entries.processor(aws_events.stream(*records)) == {
+        "batchItemFailures": [{"itemIdentifier": number}]
+    }
+    assert [int(change.ref, 16) for change in waker.dispatched] == [1]
+
+
+def test_a_wake_runs_one_request(rig: Rig, connection: str) -> None:
+    for name in ("r-1", "r-2"):
+        say(connection, {"id": name, "action": "long"})
+    entries.worker(json.loads(waking.encoded(_due(rig, "r-2"))))
+    ended = [r.request.id for r in rig.store.data.rows.values() if r.request.status.terminal]
+    assert len(ended) == 1
+    entries.worker(aws_events.queued(waking.encoded(_due(rig, "r-1"))))
+    assert all(r.request.status.terminal for r in rig.store.data.rows.values())
+
+
+def test_a_wake_for_nothing_does_no_harm(rig: Rig, connection: str) -> None:
+    say(connection, {"id": "r", "action": "long"})
+    wake = json.loads(waking.encoded(_due(rig, "r")))
+    for _ in range(3):
+        entries.worker(wake)
+    (row,) = rig.store.data.rows.values()
+    assert (row.request.attempt, row.request.status) == (1, Status.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    "event", [{}, {"Records": [{}]}, {"ref": "x"}, {"ref": "x", "lane": "odd", "due_at": 1}]
+)
+def test_what_is_no_wake_is_an_error(rig: Rig, event: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        entries.worker(event)
+
+
+def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it runs is asked to stop, and goes on in another invocation."""
+    settings = Settings.of({"store": "memory", "transport": "memory"})
+    clock = SystemClock()
+    app = Streamer(
+        settings,
+        store=MemoryStore(clock),
+        transport=MemoryTransport(),
+        clock=clock,
+        found=[],
+        load_handlers=False,
+    )
+    for spec in declared(endless):
+        app.registry.add(spec)
+    monkeypatch.setattr(entries, "application", lambda **_: app)
+    request = a_request(clock, action="endless", payload={})
+    app.store.enqueue(request)
+    change = Change(kind=ChangeKind.DUE, ref=request.ref, due_at=request.due_at)
+    entries.worker(json.loads(waking.encoded(change)), Invocation(400))
+    kept = app.store.get(request.ref)
+    assert kept is not None
+    assert (kept.status, kept.spent, kept.attempt) == (Status.PENDING, 0, 1)
+    assert not app.runtime.draining.is_set(), "the next invocation works on"
+    app.close()
+
+
+def test_a_wake_for_another_functions_lane_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waker = Waker()
+    rig = Rig(long, plugins=[waker], lanes=["normal", "low"])
+    monkeypatch.setattr(entries, "application", lambda **_: rig.app)
+    request = a_request(rig.clock, action="long", priority=Priority.HIGH)
+    rig.store.enqueue(request)
+    change = Change(kind=ChangeKind.DUE, ref=request.ref, lane=Priority.HIGH, due_at=request.due_at)
+    entries.worker(json.loads(waking.encoded(change)))
+    assert waker.dispatched == [change]
+    assert rig.store.get(request.ref) == request
+
+
+def test_the_sweeper_says_what_it_did(rig: Rig, connection: str) -> None:
+    rig.clock.advance(3 * 60 * 60 * 1000)
+    assert entries.sweeper(aws_events.SCHEDULED)["connections"] == 1
