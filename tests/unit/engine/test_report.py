@@ -8,6 +8,7 @@ import pytest
 
 from streamer_core import Context, handler
 from streamer_core.errors import (
+    CircuitOpen,
     ItemTooLarge,
     LostLease,
     StoreError,
@@ -388,6 +389,32 @@ def test_what_was_not_sent_is_not_forgotten_by_a_worker_that_gives_it_back() -> 
     assert rig.work() == 1
     assert mirror(client.inbox).output == ["before"]
     assert client.inbox[-1]["terminal"]
+
+
+def test_a_write_in_doubt_is_sent_by_a_worker_that_gives_the_request_back() -> None:
+    """What it wrote is stored: to count it as sent would leave a gap for ever."""
+
+    @handler("a", mode="async")
+    def function(ctx: Context) -> str:
+        if not tried:
+            tried.append(True)
+            ctx.emit("stored")
+            rig.store.faults.fail_next("append", StoreError("no"), after=True)
+            with pytest.raises(StoreError):
+                rig.beat(60)
+            ctx.emit("not stored")
+            raise CircuitOpen("Down")
+        return "done"
+
+    tried: list[bool] = []
+    rig = Rig(function)
+    client = rig.client()
+    client.ask("a", id="r")
+    rig.work()
+    rig.clock.advance(60_000)
+    assert rig.work() == 1
+    assert [m["seq"] for m in client.inbox if "seq" in m] == [1, 2, 3]
+    assert mirror(client.inbox).terminal
 
 
 def test_whoever_could_not_be_asked_for_in_time_is_sent_what_the_others_were() -> None:
