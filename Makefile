@@ -36,7 +36,7 @@ test: $(STAMP) $(EMULATORS) ## Run all tests; coverage of lines and branches mus
 test-fast: $(STAMP) $(EMULATORS) ## Run the tests but e2e, without coverage; stop at the first failure
 	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/e2e
 
-chaos: $(STAMP) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
+chaos: $(STAMP) $(EMULATORS) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
 	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e tests/unit/engine/test_promises.py
 
 bench: $(BENCH_STAMP) ## Measure it; needs a C compiler, and a quiet machine for figures to believe
