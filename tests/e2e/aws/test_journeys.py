@@ -1,10 +1,7 @@
 """Each journey of a request, on Lambda functions behind a real WebSocket."""
 
 import asyncio
-import uuid
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,30 +11,11 @@ from streamer_core import Settings, Streamer
 from streamer_core.model.request import Status
 from streamer_core.testing import MemoryTransport
 from tests.e2e.aws.cloud import Cloud
+from tests.e2e.aws.kit import chunks, joined, new_id, scenario
 from tests.e2e.kit.bounds import eventually, soon
 from tests.e2e.kit.wire import Wire, wired
 
 pytestmark = pytest.mark.timeout(180)
-
-
-def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **given: Any) -> None:
-        asyncio.run(test(*args, **given))
-
-    return run
-
-
-def joined(cloud: Cloud, token: str = "acme.ann") -> AbstractAsyncContextManager[Wire]:
-    return wired(cloud.url, additional_headers={"Authorization": f"Bearer {token}"})
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex
-
-
-def chunks(wire: Wire, name: str) -> list[Any]:
-    return [one["data"]["step"] for one in wire.by_request[name] if one["type"] == "chunk"]
 
 
 @scenario
