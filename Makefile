@@ -15,7 +15,7 @@ SOURCES := streamer_core benchmarks $(wildcard plugins/*/src clients/python/src 
 MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast chaos bench growth soak performance lint types format constraints clean
+.PHONY: help setup demo test test-fast chaos bench growth soak performance cost lint types format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ soak: $(STAMP) ## Run it under load for 20 minutes, and fail if anything grows (
 
 performance: $(STAMP) ## Write what the benchmarks found into docs/performance.md
 	@$(PY) -m benchmarks.page
+
+cost: $(STAMP) $(EMULATORS) ## Count what each journey asks of AWS, and write docs/cost.md
+	@$(PY) -m tests.e2e.aws.costs.page
 
 lint: $(STAMP) ## Check style, format and types
 	@$(PY) -m ruff check .

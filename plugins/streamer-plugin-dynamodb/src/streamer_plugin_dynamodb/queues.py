@@ -265,9 +265,10 @@ class TurnVerbs(QueueVerbs):
 
     def _found_empty(self, lane: str, item: Plain) -> None:
         """Look at a queue later, or no more, of which nothing is due."""
-        if wall_ms() - item["noted"] < INDEX_LAG_MS:
-            return
         queue = Queue(lane, item["of"].rpartition("/")[2], item["id"])
+        seen = self._db.get(State, queue.item) or {}
+        if wall_ms() - seen.get("noted", 0) < INDEX_LAG_MS:
+            return
         later = next(iter(self._heads(queue, limit=1)), None)
         if later is not None and later["due_at"] <= self.clock.now():
             return
@@ -279,12 +280,13 @@ class TurnVerbs(QueueVerbs):
                 table=State,
                 key=queue.item,
                 actions=[rank, *forget, add("revision", 1)],
-                condition=attribute("revision") == value(item["revision"]),
+                condition=attribute("revision") == value(seen.get("revision", 0)),
             )
         )
 
     def _doze(self, lane: str, turn: Plain) -> None:
         """End the turn of a tenant of which nothing is due, until something is."""
+        seen = self._db.get(State, {"of": turn["of"], "id": turn["id"]}) or {}
         first = next(iter(self._open_queues(lane, turn["id"], 1)), None)
         if first is not None and first["rank"] <= self.clock.now():
             return
@@ -299,7 +301,7 @@ class TurnVerbs(QueueVerbs):
                     put("ttl", self._ttl()),
                     add("revision", 1),
                 ],
-                condition=attribute("revision") == value(turn["revision"]),
+                condition=attribute("revision") == value(seen.get("revision", 0)),
             )
         ]
         if first is not None:

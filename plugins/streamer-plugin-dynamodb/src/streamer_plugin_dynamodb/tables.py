@@ -224,7 +224,7 @@ class _ByRank(LocalSecondaryIndex[Any]):
 
     class Meta:
         index_name = "by_rank"
-        projection = AllProjection()
+        projection = KeysOnlyProjection()  # what else changes does not cost a second write
 
     of = UnicodeAttribute(hash_key=True)
     rank = NumberAttribute(range_key=True)
