@@ -259,22 +259,6 @@ def test_what_has_ended_and_was_sent_may_expire_with_its_updates(
     assert _ttls(store) == [(clock.now() + DAY_MS) // 1000] * 4
 
 
-def test_attributes_of_a_newer_version_stay(store: DynamoStore, clock: ManualClock) -> None:
-    held = running(store)
-    name = store._db.name(Requests)
-    newer: dict[str, Any] = {"M": {"a": {"NULL": True}}}
-    store._db._client.update_item(
-        TableName=name,
-        Key={"ref": {"S": held.ref}},
-        UpdateExpression="SET newer = :newer",
-        ExpressionAttributeValues={":newer": newer},
-    )
-    store.append(held.ref, [a_chunk(clock)], fence=held.fence)
-    completed(store, held)
-    item = store._db._client.get_item(TableName=name, Key={"ref": {"S": held.ref}})["Item"]
-    assert item["newer"] == newer
-
-
 def _ttls(store: DynamoStore) -> list[Any]:
     client = store._db._client
     items = [
