@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from streamer_plugin_apigateway import entries, waking
+from streamer_plugin_apigateway import entries, wakes
 
 from streamer_core import Context, Settings, Streamer, handler
 from streamer_core.handlers import declared
@@ -157,7 +157,7 @@ def test_what_is_no_message_gets_an_error(rig: Rig, connection: str, body: str) 
 def test_of_several_frames_the_last_is_the_answer(rig: Rig, connection: str) -> None:
     """Those before it are posted, so that they come first."""
     say(connection, {"id": "r", "action": "long"})
-    entries.worker(json.loads(waking.encoded(_due(rig, "r"))))
+    entries.worker(json.loads(wakes.encoded(_due(rig, "r"))))
     rig.transport.inbox(connection).clear()
     last = say(connection, {"action": "streamer.resume", "payload": {"requests": {"r": 0}}})
     kinds = [message["type"] for message in rig.transport.inbox(connection)]
@@ -238,16 +238,16 @@ def test_what_cannot_be_parked_comes_again(stream: tuple[Rig, Waker, Parking]) -
 def test_a_wake_runs_one_request(rig: Rig, connection: str) -> None:
     for name in ("r-1", "r-2"):
         say(connection, {"id": name, "action": "long"})
-    entries.worker(json.loads(waking.encoded(_due(rig, "r-2"))))
+    entries.worker(json.loads(wakes.encoded(_due(rig, "r-2"))))
     ended = [r.request.id for r in rig.store.data.rows.values() if r.request.status.terminal]
     assert len(ended) == 1
-    entries.worker(aws_events.queued(waking.encoded(_due(rig, "r-1"))))
+    entries.worker(aws_events.queued(wakes.encoded(_due(rig, "r-1"))))
     assert all(r.request.status.terminal for r in rig.store.data.rows.values())
 
 
 def test_a_wake_for_nothing_does_no_harm(rig: Rig, connection: str) -> None:
     say(connection, {"id": "r", "action": "long"})
-    wake = json.loads(waking.encoded(_due(rig, "r")))
+    wake = json.loads(wakes.encoded(_due(rig, "r")))
     for _ in range(3):
         entries.worker(wake)
     (row,) = rig.store.data.rows.values()
@@ -280,7 +280,7 @@ def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     request = a_request(clock, action="endless", payload={})
     app.store.enqueue(request)
     change = Change(kind=ChangeKind.DUE, ref=request.ref, due_at=request.due_at)
-    entries.worker(json.loads(waking.encoded(change)), Invocation(400))
+    entries.worker(json.loads(wakes.encoded(change)), Invocation(400))
     kept = app.store.get(request.ref)
     assert kept is not None
     assert (kept.status, kept.spent, kept.attempt) == (Status.PENDING, 0, 1)
@@ -297,7 +297,7 @@ def test_a_wake_for_another_functions_lane_is_passed_on(
     request = a_request(rig.clock, action="long", priority=Priority.HIGH)
     rig.store.enqueue(request)
     change = Change(kind=ChangeKind.DUE, ref=request.ref, lane=Priority.HIGH, due_at=request.due_at)
-    entries.worker(json.loads(waking.encoded(change)))
+    entries.worker(json.loads(wakes.encoded(change)))
     assert waker.dispatched == [change]
     assert rig.store.get(request.ref) == request
 

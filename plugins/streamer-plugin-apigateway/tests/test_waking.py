@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from streamer_plugin_apigateway import ApiGatewayPlugin
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
-from streamer_plugin_apigateway.waking import LONGEST_DELAY_S, decoded
+from streamer_plugin_apigateway.wakes import decoded
+from streamer_plugin_apigateway.waking import LONGEST_DELAY_S
 
 from streamer_core.model.message import Priority
 from streamer_core.ports import Change

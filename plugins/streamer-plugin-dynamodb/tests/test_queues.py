@@ -17,7 +17,7 @@ from streamer_core.testing.contracts.build import a_request
 from streamer_core.testing.contracts.store.base import claimed, claimed_next, completed
 from tests.emulators import REGION
 
-MANY = 10_000
+MANY, SOME = 10_000, 1_000
 ONE = (Slot(key="one", at_most=1),)
 
 CLAIM = 9
@@ -42,14 +42,14 @@ class Counted:
     def _count(self, **_: object) -> None:
         self.calls += 1
 
-    def load(self, make: Make) -> None:
+    def load(self, many: int, make: Make) -> None:
         """Store many waiting requests; the last one as anybody would."""
         name = self.store._db.name(Requests)
-        rows = (row(_stored(make(number))) for number in range(MANY - 1))
+        rows = (row(_stored(make(number))) for number in range(many - 1))
         for some in chunks(rows, 25):
             puts = [{"PutRequest": {"Item": to_item(one)}} for one in some]
             self.store._db.call("batch_write_item", {"RequestItems": {name: puts}})
-        self.store.enqueue(make(MANY - 1))
+        self.store.enqueue(make(many - 1))
 
     def claim(self) -> tuple[str, int]:
         """Claim whoever is next: gives its tenant, and what that cost."""
@@ -71,7 +71,7 @@ def counted(database: Database, endpoint: str) -> Iterator[Counted]:
 
 
 def test_ten_thousand_of_one_tenant_hold_up_nobody(counted: Counted) -> None:
-    counted.load(lambda n: a_request(counted.clock, f"r-{n}", tenant="big"))
+    counted.load(MANY, lambda n: a_request(counted.clock, f"r-{n}", tenant="big"))
     counted.clock.advance(1)
     assert counted.claim()[0] == "big"
     counted.store.enqueue(a_request(counted.clock, "single", tenant="small"))
@@ -83,11 +83,11 @@ def test_ten_thousand_of_one_tenant_hold_up_nobody(counted: Counted) -> None:
     assert calls <= CLAIM + 4, "small has nothing more, which is found out first"
 
 
-def test_ten_thousand_set_aside_are_in_nobodys_way(counted: Counted) -> None:
+def test_a_thousand_set_aside_are_in_nobodys_way(counted: Counted) -> None:
     holder = a_request(counted.clock, "holder", tenant="big", slots=ONE)
     counted.store.enqueue(holder)
     held = claimed(counted.store, holder.ref)
-    counted.load(lambda n: a_request(counted.clock, f"r-{n}", tenant="big", slots=ONE))
+    counted.load(SOME, lambda n: a_request(counted.clock, f"r-{n}", tenant="big", slots=ONE))
     counted.clock.advance(1)
     assert claimed_next(counted.store) is None
     counted.store.enqueue(a_request(counted.clock, "free", tenant="big"))

@@ -17,7 +17,7 @@ from streamer_core.errors import Refused, Unauthorized
 from streamer_core.log import get_logger
 from streamer_core.model import encode
 from streamer_core.ports import Change
-from streamer_plugin_apigateway import events, waking
+from streamer_plugin_apigateway import events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
 
 _MARGIN_MS = 10_000
@@ -88,7 +88,7 @@ def worker(event: Event, context: Any = None) -> Answer:
     """Run one request for each wake: whoever's turn it is, else the one it was woken for."""
     app = application()
     with _ending_in_time(app, context):
-        for change in waking.wakes(event):
+        for change in wakes.woken_for(event):
             _work(app, change)
     return {}
 

@@ -1,6 +1,7 @@
 """The transport: API Gateway's management API, `@connections`."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from streamer_core.errors import ConfigurationError, TransportError
 from streamer_core.ports import Delivery, Transport
-from streamer_plugin_apigateway.clients import client
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
 
 T = TypeVar("T")
@@ -23,13 +23,16 @@ class ManagementTransport(Transport):
     """Posts to connections; several at once, each in a thread.
 
     Args:
-        api: boto's client of the management API.
+        make_api: makes boto's client of the management API, at the first send: a router answers
+            most messages without one, and to make it takes longer than all else it does.
         at_once: how many messages are sent side by side.
         patience_s: how long a send is tried again that is answered with 429.
     """
 
-    def __init__(self, api: Any, *, at_once: int, patience_s: float) -> None:
-        self._api = api
+    def __init__(self, make_api: Callable[[], Any], *, at_once: int, patience_s: float) -> None:
+        self._make_api = make_api
+        self._making = threading.Lock()
+        self._made: Any = None
         self._at_once = at_once
         self._patience_s = patience_s
 
@@ -37,8 +40,9 @@ class ManagementTransport(Transport):
         """Send one message; raises TransportError where API Gateway does not say how it went."""
         if len(data) > self.max_message_bytes:
             return Delivery.TOO_LARGE
+        api = self._api  # to make it takes of nobody's patience
         end, longest = time.monotonic() + self._patience_s, _FIRST_PAUSE_S
-        while (verdict := self._post(connection_id, data)) is Delivery.BUSY:
+        while (verdict := _posted(api, connection_id, data)) is Delivery.BUSY:
             # 429 says both that the account is throttled and that the client's buffer is full.
             pause = random.uniform(0, longest)  # noqa: S311 - spreads load, hides nothing
             longest *= 2
@@ -83,16 +87,15 @@ class ManagementTransport(Transport):
         """End the threads and the client."""
         if "_pool" in self.__dict__:
             self._pool.shutdown()
-        self._api.close()
+        if self._made is not None:
+            self._made.close()
 
-    def _post(self, connection_id: str, data: bytes) -> Delivery:
-        try:
-            self._api.post_to_connection(ConnectionId=connection_id, Data=data)
-        except ClientError as error:
-            return _verdict(error)
-        except BotoCoreError as error:
-            raise TransportError(f"a post failed: {type(error).__name__}") from error
-        return Delivery.DELIVERED
+    @property
+    def _api(self) -> Any:
+        if self._made is None:
+            with self._making:
+                self._made = self._made or self._make_api()
+        return self._made
 
     def _asked(self, ask: Callable[[], Any]) -> bool:
         """Ask about a connection; False where it is gone."""
@@ -120,23 +123,37 @@ def open_transport(settings: ApiGatewaySettings) -> ManagementTransport:
     """Open the way to the management API that the settings name.
 
     Raises:
-        ConfigurationError: they name none, or botocore cannot use it.
+        ConfigurationError: they name none.
     """
     if settings.endpoint is None:
         raise ConfigurationError(
             "[plugins.apigateway] endpoint: the transport needs the address of the management "
             "API; try: https://<api>.execute-api.<region>.amazonaws.com/<stage>"
         )
-    try:
-        api = client(
+
+    def make_api() -> Any:
+        from streamer_plugin_apigateway.clients import client  # noqa: PLC0415 - and all of boto3
+
+        return client(
             "apigatewaymanagementapi",
             region=settings.region,
             endpoint=settings.endpoint,
             at_once=settings.at_once,
         )
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"[plugins.apigateway]: {error}") from error
-    return ManagementTransport(api, at_once=settings.at_once, patience_s=settings.patience / 1000)
+
+    return ManagementTransport(
+        make_api, at_once=settings.at_once, patience_s=settings.patience / 1000
+    )
+
+
+def _posted(api: Any, connection_id: str, data: bytes) -> Delivery:
+    try:
+        api.post_to_connection(ConnectionId=connection_id, Data=data)
+    except ClientError as error:
+        return _verdict(error)
+    except BotoCoreError as error:
+        raise TransportError(f"a post failed: {type(error).__name__}") from error
+    return Delivery.DELIVERED
 
 
 _VERDICTS = {

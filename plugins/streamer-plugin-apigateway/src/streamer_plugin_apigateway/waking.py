@@ -4,15 +4,14 @@ What wakes is a hint. It may come twice or late, and the claim decides who runs 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from streamer_core.model.message import Priority
 from streamer_core.ports import Change
-from streamer_core.ports.store import ChangeKind
 from streamer_plugin_apigateway.clients import client
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
+from streamer_plugin_apigateway.wakes import encoded
 
 LONGEST_DELAY_S = 900
 """What SQS can wait: 15 minutes. What is due later, the sweeper comes back to."""
@@ -58,35 +57,3 @@ class Waker:
     @cached_property
     def _sqs(self) -> Any:
         return client("sqs", region=self._settings.region)
-
-
-def encoded(change: Change) -> str:
-    """Give what a worker is woken with."""
-    return json.dumps({"ref": change.ref, "lane": change.lane, "due_at": change.due_at})
-
-
-def decoded(plain: Mapping[str, Any]) -> Change:
-    """Read what a worker is woken with.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is something else.
-    """
-    return Change(
-        kind=ChangeKind.DUE,
-        ref=str(plain["ref"]),
-        lane=Priority(plain["lane"]),
-        due_at=int(plain["due_at"]),
-    )
-
-
-def wakes(event: Mapping[str, Any]) -> Iterator[Change]:
-    """Read the event of a worker function: one that was invoked, or messages of the queue.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is something else.
-    """
-    if "Records" not in event:
-        yield decoded(event)
-        return
-    for record in event["Records"]:
-        yield decoded(json.loads(record["body"]))
