@@ -14,8 +14,14 @@ from benchmarks.options import PLOTS, Options
 from benchmarks.report import Report
 
 NAMES = ("routing", "start", "echo", "queue", "idle", "fanout", "reconnect")
-ON_DEMAND = {"peers": "peers.compare", "growth": "growth.curves", "soak": "soak.run"}
-"""`peers` needs the network once, and a redis-server; `growth` matplotlib; `soak` 25 minutes."""
+ON_DEMAND = {
+    "cold": "cold",
+    "peers": "peers.compare",
+    "growth": "growth.curves",
+    "soak": "soak.run",
+}
+"""`cold` needs the emulators that `make test` sets up; `peers` the network once and a redis-server;
+`growth` matplotlib; `soak` 25 minutes."""
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = ("STREAMER_PLUGINS__LOCAL__", "STREAMER_PLUGINS__SQLITE__")
 """Variables that change what is measured."""

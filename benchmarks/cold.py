@@ -1,0 +1,278 @@
+"""A cold router: its start and its first message, against an eager start of the same packages.
+
+Both run under the runtime client that Lambda runs, `awslambdaric`, which asks a small server for
+its event as it would ask Lambda, and DynamoDB is an emulator. What a function costs that does
+nothing (the interpreter and the runtime client) is taken from both. Fresh processes, by turns.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from streamer_plugin_dynamodb import deployment
+from streamer_plugin_dynamodb.database import Database, connect
+from streamer_plugin_dynamodb.store import DynamoStore
+
+from benchmarks.options import Options
+from benchmarks.report import Report
+from streamer_core.model.connection import Connection
+from streamer_core.model.principal import Principal
+from streamer_core.ports import SystemClock
+from tests.emulators import CREDENTIALS, REGION, ministack
+from tests.samples import aws_events
+
+BOUND, AIM = 0.75, 0.5
+PREFIX = "cold-"
+PLUGINS = ["apigateway", "dynamodb", "tokens"]
+
+NOTHING = """
+def handler(event, context):
+    return {"statusCode": 200}
+"""
+
+EAGER = """
+import os
+from importlib.metadata import entry_points
+
+import boto3
+import pynamodb.models
+import structlog
+from pydantic import BaseModel
+
+
+class Message(BaseModel):
+    action: str
+    payload: dict = {}
+
+
+PLUGINS = list(entry_points(group="streamer.plugins"))
+LOG = structlog.get_logger()
+DYNAMODB = boto3.client("dynamodb")
+MANAGEMENT = boto3.client("apigatewaymanagementapi", endpoint_url=os.environ["MANAGEMENT"])
+
+
+def handler(event, context):
+    key = {"id": {"S": event["requestContext"]["connectionId"]}}
+    found = DYNAMODB.get_item(TableName="cold-connections", Key=key, ConsistentRead=True)
+    assert found["Item"]
+    message = Message.model_validate_json(event["body"])
+    return {"statusCode": 200, "body": message.model_dump_json()}
+"""
+
+ROUTER = "from streamer_plugin_apigateway.entries import router as handler\n"
+
+HANDLERS = """
+from streamer_core import handler
+
+
+@handler("echo")
+def echo(payload: dict) -> dict:
+    return payload
+"""
+
+TOKENS = """
+from streamer_core.markers import hookimpl
+
+
+class TokensPlugin:
+    def __init__(self, settings, app):
+        pass
+
+    @hookimpl
+    def streamer_authenticate(self, handshake):
+        return None
+"""
+
+
+class Lambda(ThreadingHTTPServer):
+    """Gives one event to whoever asks, and keeps the answer."""
+
+    daemon_threads = True
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        super().__init__(("127.0.0.1", 0), _Runtime)
+        self.event = json.dumps(event).encode()
+        self.given = False
+        self.answered = threading.Event()
+        self.answer: Any = None
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a function that was killed while it waited for its second event."""
+
+
+class _Runtime(BaseHTTPRequestHandler):
+    server: Lambda
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Give the event; there is no second one."""
+        if self.server.given:
+            time.sleep(60)
+            return
+        self.server.given = True
+        self.send_response(200)
+        for name, value in (
+            ("Lambda-Runtime-Aws-Request-Id", "1"),
+            ("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 29_000)),
+            ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:x:1:function:router"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(self.server.event))),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.event)
+
+    def do_POST(self) -> None:
+        """Take the answer, or an error."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.answer = (self.path, json.loads(body or b"null"))
+        self.server.answered.set()
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def run(report: Report, options: Options) -> None:
+    """Alternate them."""
+    os.environ.update(CREDENTIALS)
+    rounds = options.size(15, 1)
+    with tempfile.TemporaryDirectory(prefix="streamer-benchmark-") as name:
+        folder = Path(name)
+        with ministack(folder) as address:
+            _tables(address)
+            environment = _environment(address)
+            functions = {
+                "nothing": _function(folder / "nothing", NOTHING),
+                "eager": _function(folder / "eager", EAGER),
+                "router": _function(folder / "router", ROUTER, environment),
+                "router, frozen": _function(folder / "frozen", ROUTER, environment, frozen=True),
+            }
+            taken: dict[str, list[float]] = {which: [] for which in functions}
+            for turn in range(rounds + 1):
+                for which, place in functions.items():
+                    frozen = {"STREAMER_FROZEN": "frozen.json"} if which.endswith("frozen") else {}
+                    seconds = _cold(place, environment | frozen)
+                    if turn:  # the first one compiles
+                        taken[which].append(seconds)
+    medians = {which: statistics.median(those) for which, those in taken.items()}
+    for which, seconds in medians.items():
+        report.add(which, 1000 * seconds, "ms")
+    nothing = medians["nothing"]
+    for which in ("router", "router, frozen"):
+        bounds = {"bound": BOUND, "aim": AIM} if which.endswith("frozen") else {}
+        ratio = (medians[which] - nothing) / (medians["eager"] - nothing)
+        report.add(f"({which} - nothing) / (eager - nothing)", ratio, "", **bounds)
+    report.note(f"medians of {rounds} fresh processes each, from their start to the first answer")
+
+
+def _tables(address: str) -> None:
+    database = Database(PREFIX, connect(region=REGION, endpoint=address))
+    deployment.create(database)
+    store = DynamoStore(database, SystemClock())
+    now = store.clock.now()
+    principal = Principal(user="ann", tenant="acme")
+    store.put_connection(
+        Connection(
+            id=aws_events.CONNECTION_ID,
+            principal=principal,
+            connected_at=now,
+            expires_at=now + 7_200_000,
+        )
+    )
+
+
+def _environment(address: str) -> dict[str, str]:
+    return {
+        **CREDENTIALS,
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": address,
+        "MANAGEMENT": f"{address}/prod",
+        "STREAMER_PLUGINS__DYNAMODB__PREFIX": PREFIX,
+        "STREAMER_PLUGINS__APIGATEWAY__ENDPOINT": f"{address}/prod",
+    }
+
+
+def _function(
+    place: Path, code: str, environment: dict[str, str] | None = None, *, frozen: bool = False
+) -> Path:
+    """Make a function's folder; a router's has its project in it."""
+    place.mkdir()
+    (place / "handler.py").write_text(code)
+    if environment is None:
+        return place
+    plugins = ", ".join(f'"{name}"' for name in PLUGINS)
+    (place / "streamer.toml").write_text(
+        '[streamer]\nstore = "dynamodb"\ntransport = "apigateway"\nhandlers = ["jobs"]\n'
+        f"plugins = [{plugins}]\n"
+    )
+    (place / "jobs.py").write_text(HANDLERS)
+    (place / "tokens.py").write_text(TOKENS)
+    info = place / "tokens-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tokens\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[streamer.plugins]\ntokens = tokens:TokensPlugin\n")
+    if frozen:
+        _freeze(place, environment)
+    return place
+
+
+def _freeze(place: Path, environment: dict[str, str]) -> None:
+    program = (
+        "from pathlib import Path; from streamer_core import Streamer\n"
+        "with Streamer.start() as app: app.freeze(Path('frozen.json'))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=place,
+        env={**environment, "PYTHONPATH": str(place)},
+        check=True,
+    )
+
+
+def _cold(place: Path, environment: dict[str, str]) -> float:
+    """Start a function, and give the seconds to its first answer."""
+    with Lambda(aws_events.message('{"action": "echo", "payload": {"n": 1}}')) as runtime:
+        thread = threading.Thread(target=runtime.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "awslambdaric", "handler.handler"],
+            cwd=place,
+            env={
+                **environment,
+                "PYTHONPATH": str(place),
+                "LAMBDA_TASK_ROOT": str(place),
+                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}",
+                "AWS_LAMBDA_FUNCTION_NAME": "router",
+                "AWS_LAMBDA_FUNCTION_VERSION": "1",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+                "AWS_LAMBDA_LOG_GROUP_NAME": "x",
+                "AWS_LAMBDA_LOG_STREAM_NAME": "x",
+            },
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            if not runtime.answered.wait(60):
+                raise TimeoutError(f"{place.name} did not answer")
+            seconds = time.perf_counter() - began
+        finally:
+            process.kill()
+            process.wait()
+            runtime.shutdown()
+    path, answer = runtime.answer
+    if not path.endswith("/response") or answer.get("statusCode") != 200:
+        raise RuntimeError(f"{place.name}: {path}: {answer}")
+    if "body" in answer and "error" in answer["body"]:
+        raise RuntimeError(f"{place.name}: {answer}")
+    return seconds
