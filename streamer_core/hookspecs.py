@@ -21,7 +21,7 @@ True of all of them, and not said again below:
 - An example is a whole plugin, loaded as it stands by the tests.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -224,6 +224,45 @@ def streamer_register_panels() -> Iterable[Panel]:
         ```
 
     Added in 0.1. Implemented by: none yet; planned: dlq, circuitbreaker.
+    """
+
+
+@hookspec
+def streamer_lambda_entries(app: Any) -> Mapping[str, Callable[[Mapping[str, Any], Any], Any]]:
+    """Bring the functions that a cloud calls with its events, to be tried on this machine.
+
+    Called: once in each process that answers messages, by a gateway that raises a cloud's events
+    instead of calling the application: `streamer dev --lambda`.
+    Answers (provide): exactly one plugin may bring them; none or two stop that gateway's start.
+
+    Args:
+        app: the `streamer_core.Streamer` that the functions shall work with.
+
+    Returns:
+        Functions of event and context, under the names `connect`, `disconnect` and `router`.
+
+    Raises:
+        ConfigurationError: the plugin cannot bring them; this and any other error stop the start.
+
+    Blocks: must not.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+
+        class EchoCloudPlugin:
+            def __init__(self, settings, app): ...
+
+            @hookimpl
+            def streamer_lambda_entries(self, app):
+                return {
+                    "connect": lambda event, context: {"statusCode": 200},
+                    "disconnect": lambda event, context: {"statusCode": 200},
+                    "router": lambda event, context: {"statusCode": 200, "body": event["body"]},
+                }
+        ```
+
+    Added in 0.1. Implemented by: apigateway.
     """
 
 

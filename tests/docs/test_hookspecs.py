@@ -308,6 +308,13 @@ def test_the_panel_has_rows(case: Case) -> None:
     assert panel.rows() == [{"action": "probe"}]
 
 
+@shows("streamer_lambda_entries")
+def test_the_router_echoes(case: Case) -> None:
+    (entries,) = case.call(app=case.app)
+    assert sorted(entries) == ["connect", "disconnect", "router"]
+    assert entries["router"]({"body": "x"}, None) == {"statusCode": 200, "body": "x"}
+
+
 @shows("streamer_startup")
 def test_the_start_is_refused(case: Case) -> None:
     from streamer_core.errors import ConfigurationError

@@ -212,6 +212,10 @@ class Recorder:
         self.note("register_panels")
 
     @hookimpl
+    def streamer_lambda_entries(self, app: Streamer) -> None:
+        self.note("lambda_entries")
+
+    @hookimpl
     def streamer_startup(self, app: Streamer) -> None:
         self.note("startup")
 

@@ -52,6 +52,17 @@ class ApiGatewayPlugin:
             return None
         return self._waker.wake_later(change, self._app.clock.now())
 
+    @hookimpl
+    def streamer_lambda_entries(self, app: Any) -> Mapping[str, Any]:
+        """Bring the functions that serve a WebSocket, for an application of this process."""
+        from streamer_plugin_apigateway import entries  # noqa: PLC0415
+
+        return {
+            "connect": lambda event, _: entries.connected(app, event),
+            "disconnect": lambda event, _: entries.disconnected(app, event),
+            "router": lambda event, _: entries.routed(app, event),
+        }
+
     def park(self, record: Mapping[str, Any]) -> None:
         """Keep a record of a stream that nobody can read, for its operator.
 

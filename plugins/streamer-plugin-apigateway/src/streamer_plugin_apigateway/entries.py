@@ -32,7 +32,21 @@ def application(*, handlers: bool = True) -> Streamer:
 
 def connect(event: Event, _: Any = None) -> Answer:
     """`$connect`: let a client in, or refuse it."""
-    app = application(handlers=False)
+    return connected(application(handlers=False), event)
+
+
+def disconnect(event: Event, _: Any = None) -> Answer:
+    """`$disconnect`: forget a client. API Gateway tells of it as a rule, and not always."""
+    return disconnected(application(handlers=False), event)
+
+
+def router(event: Event, _: Any = None) -> Answer:
+    """`$default`: take a message; its last frame is the answer, those before it are posted."""
+    return routed(application(), event)
+
+
+def connected(app: Streamer, event: Event) -> Answer:
+    """Let a client in, or refuse it."""
     handshake = events.handshake_of(event, allow_query_token=app.settings.core.allow_query_token)
     try:
         app.connect(handshake)
@@ -41,15 +55,15 @@ def connect(event: Event, _: Any = None) -> Answer:
     return events.accepted(handshake)
 
 
-def disconnect(event: Event, _: Any = None) -> Answer:
-    """`$disconnect`: forget a client. API Gateway tells of it as a rule, and not always."""
-    application(handlers=False).disconnect(events.connection_id_of(event), events.reason_of(event))
+def disconnected(app: Streamer, event: Event) -> Answer:
+    """Forget a client."""
+    app.disconnect(events.connection_id_of(event), events.reason_of(event))
     return events.OK
 
 
-def router(event: Event, _: Any = None) -> Answer:
-    """`$default`: take a message; its last frame is the answer, those before it are posted."""
-    app, connection_id = application(), events.connection_id_of(event)
+def routed(app: Streamer, event: Event) -> Answer:
+    """Take a message."""
+    connection_id = events.connection_id_of(event)
     connection = app.store.get_connection(connection_id)
     if connection is None:
         error = Unauthorized("The connection is over; open a new one")

@@ -25,20 +25,19 @@ _EXIT_CONFIGURATION = 2
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
 @click.option("--reload/--no-reload", default=None, help="Start new workers when code changes.")
 @click.option(
+    "--lambda/--no-lambda",
+    "as_lambda",
+    default=None,
+    help="Raise API Gateway's events on the Lambda entries.",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path),
     help="streamer.toml, or the folder it is in; found here or in a parent folder unless set.",
 )
 @click.option("--ready-fd", type=int, hidden=True, help="Where to write the ready line, as JSON.")
-def dev(
-    host: str | None,
-    port: int | None,
-    reload: bool | None,
-    config: Path | None,
-    ready_fd: int | None,
-) -> None:
+def dev(config: Path | None, ready_fd: int | None, **given: Any) -> None:
     """Serve the project's handlers on this machine."""
-    given = {"host": host, "port": port, "reload": reload}
     overrides = {name: value for name, value in given.items() if value is not None}
     try:
         serve(str(config) if config else None, overrides, ready_fd)

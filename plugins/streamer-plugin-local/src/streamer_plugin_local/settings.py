@@ -45,6 +45,8 @@ class LocalSettings(BaseModel):
     """How the local gateway listens, works and limits.
 
     Args:
+        as_lambda: raise API Gateway's events on the Lambda entries instead of calling the
+            application.
         host, port: where it listens; port 0 takes a free one.
         stage: the API is served at `/` and at `/<stage>`, as behind API Gateway.
         sync_workers: processes that answer messages.
@@ -70,6 +72,7 @@ class LocalSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    as_lambda: bool = False
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
     stage: str = Field(default="dev", pattern=r"^[A-Za-z0-9_-]{1,128}$")

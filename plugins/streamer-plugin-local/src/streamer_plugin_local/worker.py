@@ -90,14 +90,22 @@ def _start(given: dict[str, Any], channel: WorkerChannel) -> BaseWorker:
     transport = ChannelTransport(questions, channel, settings.core.max_message_bytes)
     app = Streamer.start(settings, transport=transport)
     check_identity(app, local)
-    worker = (
-        SyncWorker(app, channel, questions)
-        if given["kind"] == "sync"
-        else AsyncWorker(app, channel, questions, slots=local.slots)
-    )
+    worker = _worker(given["kind"], local, app, channel, questions)
     questions.before_waiting = worker.about_to_block
     attach(app, Link(wake=worker.report_due, about_to_run=worker.about_to_run, worker=True))
     return worker
+
+
+def _worker(
+    kind: str, local: LocalSettings, app: Streamer, channel: WorkerChannel, questions: Questions
+) -> BaseWorker:
+    if kind != "sync":
+        return AsyncWorker(app, channel, questions, slots=local.slots)
+    if not local.as_lambda:
+        return SyncWorker(app, channel, questions)
+    from streamer_plugin_local.lambda_worker import LambdaWorker  # noqa: PLC0415
+
+    return LambdaWorker(app, channel, questions, stage=local.stage)
 
 
 def _settings(given: dict[str, Any]) -> Settings:
