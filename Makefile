@@ -7,15 +7,19 @@ UV := .venv/bin/uv
 STAMP := .venv/.set-up
 BENCH_STAMP := .venv/.bench
 EMULATORS := .venv/.emulators
+SAM := .venv/.sam
+
+STACK ?= streamer
 
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
 MEMBERS := . $(MANIFESTS:%/pyproject.toml=./%)
 
-SOURCES := streamer_core benchmarks $(wildcard plugins/*/src clients/python/src tests)
+SOURCES := streamer_core benchmarks lambdas/build.py $(wildcard plugins/*/src clients/python/src tests)
 MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast chaos bench growth soak performance cost lint types format constraints clean
+.PHONY: help setup demo test test-fast chaos bench growth soak performance cost lint types format \
+	validate build deploy constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -68,12 +72,27 @@ format: $(STAMP) ## Mend what ruff can mend, and format
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
+# Neither asks AWS, nor tells it anything.
+validate: $(SAM) ## Check lambdas/template.yaml as AWS would
+	@.venv/sam/bin/cfn-lint lambdas/template.yaml
+	@SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint --template lambdas/template.yaml --region us-east-1
+
+build: $(STAMP) ## Make the Lambda bundles of a project in build/lambdas (PROJECT=folder)
+	@$(PY) lambdas/build.py $(or $(PROJECT),$(error name the project: make build PROJECT=folder))
+
+deploy: $(SAM) build ## Deploy a project with your AWS credentials; docs/deploy.md (PROJECT=, STACK=, PARAMETERS=)
+	@SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam deploy --template-file lambdas/template.yaml --stack-name $(STACK) \
+		--resolve-s3 --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
+		$(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
 constraints: | $(UV) ## Pin the newest versions of all dependencies in constraints.txt
 	@printf '%s\n' uv $(MEMBERS:%='-e %') | $(UV) pip compile --quiet - pyproject.toml --all-extras --group dev \
 		--group bench --no-sources --universal --python-version 3.11 --no-annotate --no-header > .venv/compiled.txt
 	@{ echo '# Made by `make constraints`.'; grep -v '^-e ' .venv/compiled.txt; } > constraints.txt
 	@{ echo '# Made by `make constraints`.'; $(UV) pip compile --quiet tests/emulators/requirements.in \
 		--universal --python-version 3.11 --no-annotate --no-header; } > tests/emulators/requirements.txt
+	@{ echo '# Made by `make constraints`.'; $(UV) pip compile --quiet lambdas/requirements.in \
+		--universal --python-version 3.11 --no-annotate --no-header; } > lambdas/requirements.txt
 
 clean: ## Remove caches, coverage data and builds; keep .venv
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
@@ -96,6 +115,13 @@ $(EMULATORS): tests/emulators/requirements.txt | $(STAMP)
 	@echo 'Setting up .venv/emulators'
 	@$(UV) venv --quiet --clear --python $(PY) .venv/emulators
 	@$(UV) pip install --quiet --python .venv/emulators --no-deps --requirement $<
+	@touch $@
+
+# AWS's tools, in an environment of their own for the same reason.
+$(SAM): lambdas/requirements.txt | $(STAMP)
+	@echo 'Setting up .venv/sam'
+	@$(UV) venv --quiet --clear --python $(PY) .venv/sam
+	@$(UV) pip install --quiet --python .venv/sam --no-deps --requirement $<
 	@touch $@
 
 $(UV): constraints.txt | $(PY)
