@@ -53,6 +53,7 @@ def ministack(folder: Path, **environment: str) -> Iterator[str]:
         "TMPDIR": str(folder),
         "DOCKER_HOST": f"unix://{folder}/none.sock",
         "LOG_LEVEL": "WARNING",
+        "IOT_MTLS_ENABLED": "0",  # a port of its own, on every address
     }
     with _running(["-m", "ministack"], own | environment, port, "/_ministack/health"):
         yield f"http://127.0.0.1:{port}"

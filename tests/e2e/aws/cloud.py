@@ -1,35 +1,59 @@
-"""A deployment on ministack: the functions as processes, behind a real WebSocket.
+"""A deployment on ministack: `lambdas/template.yaml`, with bundles as `make build` makes them.
 
-The functions run under the runtime client that AWS runs (`awslambdaric`), from this checkout.
+The functions run as processes, behind a real WebSocket, under the runtime client that AWS runs
+(`awslambdaric`), and find nothing but it and what is in their bundles.
 """
 
-import io
 import json
+import shutil
+import subprocess
 import sys
-import zipfile
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
-from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.store import DynamoStore
-from streamer_plugin_dynamodb.stream import FILTER
 
+from lambdas.build import ROOT, TEMPLATE, Target, build
 from streamer_core.ports import SystemClock
-from tests.emulators import CREDENTIALS, REGION
+from tests.emulators import CREDENTIALS, PYTHON, REGION
 
-LAMBDAS = Path(__file__).parents[3] / "lambdas"
 PREFIX = "e2e-"
-STAGE = "prod"
-INVOKED = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions"
-ROLE = "arn:aws:iam::000000000000:role/streamer"
-BOOTSTRAP = """#!/bin/sh
-export PYTHONPATH="$LAMBDA_TASK_ROOT"
-cd "$LAMBDA_TASK_ROOT" && exec {python} -m awslambdaric "$_HANDLER"
+STACK = "streamer"
+BUCKET = "bundles"
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+NOT_HERE = {
+    "ApiDefaultRouteResponse": "made below by API Gateway's own API; this CloudFormation has none",
+    "Budget": "this CloudFormation has no AWS::Budgets::Budget",
+    "ErrorsAlarm": "this CloudWatch has no metric math",
+    "ThrottlesAlarm": "this CloudWatch has no metric math",
+}
+"""Resources of the template that the emulator cannot make."""
+
+_PARSE = """
+import json, sys
+from samtranslator.yaml_helper import yaml_parse
+print(json.dumps(yaml_parse(sys.stdin.read())))
 """
+_BOOTSTRAP = """#!/bin/sh
+export PYTHONPATH="$LAMBDA_TASK_ROOT:{runtime}"
+cd "$LAMBDA_TASK_ROOT" && exec {python} -S -m awslambdaric "$_HANDLER"
+"""
+_DEPLOYED_S = 60
+
+
+def template() -> dict[str, Any]:
+    """Read the template; the short forms of CloudFormation's functions are made long ones."""
+    text = TEMPLATE.read_text("utf-8")
+    done = subprocess.run(
+        [PYTHON, "-c", _PARSE], input=text, stdout=subprocess.PIPE, text=True, check=True
+    )
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
 
 
 class Cloud:
@@ -38,39 +62,23 @@ class Cloud:
     Args:
         address: of the emulator.
         project: a folder with `streamer.toml` and the handlers.
+        folder: to build in.
         environment: of the functions, besides.
     """
 
-    def __init__(self, address: str, project: Path, **environment: str) -> None:
+    def __init__(self, address: str, project: Path, folder: Path, **environment: str) -> None:
         self.address = address
         self.database = Database(PREFIX, connect(region=REGION, endpoint=address))
-        deployment.create(self.database)
-        self.timers, self.parking = (self._queue(name) for name in ("timers", "parking"))
-        self.api_id = self._client("apigatewayv2").create_api(
-            Name="streamer",
-            ProtocolType="WEBSOCKET",
-            RouteSelectionExpression="$request.body.action",
-        )["ApiId"]
-        endpoint = f"{address}/_aws/execute-api/{self.api_id}/{STAGE}"
-        self.url = endpoint.replace("http://", "ws://")
-        self._project = project
-        self._environment = {
-            "STREAMER_STORE": "dynamodb",
-            "STREAMER_TRANSPORT": "apigateway",
-            "STREAMER_PLUGINS__DYNAMODB__PREFIX": PREFIX,
-            "STREAMER_PLUGINS__APIGATEWAY__ENDPOINT": endpoint,
-            "STREAMER_PLUGINS__APIGATEWAY__WORKER": "worker",
-            "STREAMER_PLUGINS__APIGATEWAY__TIMERS": self.timers,
-            "STREAMER_PLUGINS__APIGATEWAY__PARKING": self.parking,
-            **CREDENTIALS,
-            "AWS_ENDPOINT_URL": address,
-            **environment,
+        self._runtime = folder / "runtime"
+        self.bundles = {
+            path.name: path for path in build(project, folder / "bundles", Target.here())
         }
-        for name in ("connect", "disconnect", "router", "processor", "sweeper"):
-            self._function(name, timeout=29)
-        self._function("worker", timeout=60)
-        self._routes()
-        self._streams()
+        self._upload()
+        self._deploy(self._fitted(template(), environment))
+        self.api_id = self._made("Api")
+        self.url = f"{address.replace('http://', 'ws://')}/_aws/execute-api/{self.api_id}/prod"
+        self.timers, self.parking = self._made("Timers"), self._made("Parking")
+        self._answer()
 
     @cached_property
     def store(self) -> DynamoStore:
@@ -79,86 +87,91 @@ class Cloud:
 
     def invoke(self, name: str, event: Mapping[str, Any]) -> Any:
         """Call a function, wait for it, and give its answer."""
-        answer = self._client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        answer = self.client("lambda").invoke(FunctionName=PREFIX + name, Payload=json.dumps(event))
         payload = json.loads(answer["Payload"].read() or b"null")
         assert "FunctionError" not in answer, payload
         return payload
 
     def messages(self, queue: str) -> list[str]:
         """Take what waits in a queue."""
-        taken = self._client("sqs").receive_message(
+        taken = self.client("sqs").receive_message(
             QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1
         )
         return [message["Body"] for message in taken.get("Messages", ())]
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """Give boto's client of one of the emulator's services."""
         return boto3.client(service, endpoint_url=self.address, region_name=REGION)
 
-    def _queue(self, name: str) -> str:
-        url: str = self._client("sqs").create_queue(QueueName=name)["QueueUrl"]
-        return url
+    def _upload(self) -> None:
+        s3 = self.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        for bundle in self.bundles.values():
+            bootstrap = bundle / "bootstrap"
+            bootstrap.write_text(_BOOTSTRAP.format(python=sys.executable, runtime=self._runtime))
+            bootstrap.chmod(0o755)
+            packed = shutil.make_archive(str(bundle), "zip", bundle)
+            s3.upload_file(packed, BUCKET, f"{bundle.name}.zip")
+        # As on Lambda, the runtime client is the function's, and none of the bundle's.
+        uv, into = Path(sys.executable).with_name("uv"), ["--target", str(self._runtime)]
+        pinned = ["--constraint", str(ROOT / "constraints.txt")]
+        subprocess.run([uv, "-q", "pip", "install", *into, *pinned, "awslambdaric"], check=True)
 
-    def _function(self, name: str, *, timeout: int) -> None:
-        self._client("lambda").create_function(
-            FunctionName=name,
-            Runtime="provided.al2023",
-            Role=ROLE,
-            Handler="handler.handler",
-            Code={"ZipFile": self._bundle(name)},
-            Timeout=timeout,
-            MemorySize=256,
-            Environment={"Variables": self._environment},
+    def _fitted(self, wanted: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+        """Give the template as this emulator can deploy it. All that differs is here."""
+        for name in NOT_HERE:
+            del wanted["Resources"][name]
+        for resource in wanted["Resources"].values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                name = Path(resource["Properties"]["CodeUri"]).name
+                resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{name}.zip"
+        everywhere = wanted["Globals"]["Function"]
+        everywhere["Runtime"] = "provided.al2023"  # another would be looked for as a container
+        everywhere["Environment"]["Variables"] |= {
+            "AWS_ENDPOINT_URL": self.address,
+            "STREAMER_PLUGINS__APIGATEWAY__ENDPOINT": {
+                "Fn::Sub": f"{self.address}/_aws/execute-api/${{Api}}/prod"
+            },
+            **CREDENTIALS,
+            **environment,
+        }
+        return wanted
+
+    def _deploy(self, fitted: Mapping[str, Any]) -> None:
+        formation = self.client("cloudformation")
+        formation.create_stack(
+            StackName=STACK,
+            TemplateBody=json.dumps(fitted),
+            Parameters=[{"ParameterKey": "Prefix", "ParameterValue": PREFIX}],
+            Capabilities=CAPABILITIES,
+        )
+        status, end = "", time.monotonic() + _DEPLOYED_S
+        while not status.endswith("_COMPLETE") and time.monotonic() < end:
+            time.sleep(0.2)
+            status = formation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]
+        assert status == "CREATE_COMPLETE", _complaints(formation)
+
+    def _made(self, name: str) -> str:
+        answer = self.client("cloudformation").describe_stack_resource(
+            StackName=STACK, LogicalResourceId=name
+        )
+        made: str = answer["StackResourceDetail"]["PhysicalResourceId"]
+        return made
+
+    def _answer(self) -> None:
+        """Make the resource that has the router's answers sent: see NOT_HERE."""
+        route = self._made("ApiDefaultRoute").rpartition("/")[2]  # AWS gives it without the API's
+        self.client("apigatewayv2").create_route_response(
+            ApiId=self.api_id, RouteId=route, RouteResponseKey="$default"
         )
 
-    def _bundle(self, name: str) -> bytes:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as bundle:
-            bootstrap = zipfile.ZipInfo("bootstrap")
-            bootstrap.external_attr = 0o755 << 16
-            bundle.writestr(bootstrap, BOOTSTRAP.format(python=sys.executable))
-            bundle.write(LAMBDAS / name / "handler.py", "handler.py")
-            for path in sorted(self._project.rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    bundle.write(path, str(path.relative_to(self._project)))
-        return packed.getvalue()
 
-    def _routes(self) -> None:
-        api = self._client("apigatewayv2")
-        for route, name in (
-            ("$connect", "connect"),
-            ("$disconnect", "disconnect"),
-            ("$default", "router"),
-        ):
-            arn = f"arn:aws:lambda:{REGION}:000000000000:function:{name}"
-            integration = api.create_integration(
-                ApiId=self.api_id,
-                IntegrationType="AWS_PROXY",
-                IntegrationUri=f"{INVOKED}/{arn}/invocations",
-            )["IntegrationId"]
-            given = {"RouteResponseSelectionExpression": "$default"} if name == "router" else {}
-            made = api.create_route(
-                ApiId=self.api_id, RouteKey=route, Target=f"integrations/{integration}", **given
-            )
-            if given:
-                api.create_route_response(
-                    ApiId=self.api_id, RouteId=made["RouteId"], RouteResponseKey="$default"
-                )
-        api.create_stage(ApiId=self.api_id, StageName=STAGE, AutoDeploy=True)
-
-    def _streams(self) -> None:
-        functions = self._client("lambda")
-        table = self.database.call("describe_table", {"TableName": f"{PREFIX}requests"})["Table"]
-        functions.create_event_source_mapping(
-            EventSourceArn=table["LatestStreamArn"],
-            FunctionName="processor",
-            StartingPosition="TRIM_HORIZON",
-            BatchSize=100,
-            FunctionResponseTypes=["ReportBatchItemFailures"],
-            FilterCriteria={"Filters": [{"Pattern": json.dumps(FILTER)}]},
-        )
-        arn = self._client("sqs").get_queue_attributes(
-            QueueUrl=self.timers, AttributeNames=["QueueArn"]
-        )["Attributes"]["QueueArn"]
-        functions.create_event_source_mapping(
-            EventSourceArn=arn, FunctionName="worker", BatchSize=1
-        )
+def _complaints(formation: Any) -> list[str]:
+    pages = formation.get_paginator("describe_stack_events").paginate(StackName=STACK)
+    events = [event for page in pages for event in page["StackEvents"]]
+    reasons = [str(event.get("ResourceStatusReason")) for event in events]
+    return [
+        f"{event['LogicalResourceId']}: {reason}"
+        for event, reason in zip(events, reasons, strict=True)
+        if event["ResourceStatus"].endswith("FAILED")
+    ]

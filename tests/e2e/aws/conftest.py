@@ -16,5 +16,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
-        with ministack(tmp_path_factory.mktemp("ministack")) as address:
-            yield Cloud(address, PROJECT, STREAMER_LEASE="5s", STREAMER_HEARTBEAT="1s")
+        folder = tmp_path_factory.mktemp("ministack")
+        with ministack(folder) as address:
+            yield Cloud(address, PROJECT, folder, STREAMER_LEASE="5s", STREAMER_HEARTBEAT="1s")

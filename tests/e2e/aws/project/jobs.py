@@ -41,6 +41,12 @@ def count(request: Steps, ctx: Context) -> dict[str, Any]:
     return {"steps": request.steps}
 
 
+@handler("lanes", estimated="1m")
+def lanes() -> dict[str, Any]:
+    """Tell which worker runs it."""
+    return {"lanes": os.environ["STREAMER_LANES"]}
+
+
 @handler("reject", estimated="1m")
 def reject() -> None:
     raise Reject("jobs.never", "This one never works")

@@ -1,4 +1,7 @@
-"""Who a client is: the token `<tenant>.<user>`. An authenticator to test with, and no other use."""
+"""Who a client is: the token `<tenant>.<user>`, and what it may, `.<scope>`, where it is more.
+
+An authenticator to test with, and for no other use.
+"""
 
 from typing import Any
 
@@ -16,7 +19,8 @@ class TokensPlugin:
     def streamer_authenticate(self, handshake: Handshake) -> Principal | None:
         if handshake.token is None:
             return None
-        tenant, _, user = handshake.token.partition(".")
+        tenant, _, rest = handshake.token.partition(".")
+        user, *scopes = rest.split(".")
         if not user:
             raise Unauthorized("The token is not good")
-        return Principal(user=user, tenant=tenant)
+        return Principal(user=user, tenant=tenant, scopes=frozenset(scopes))
