@@ -1,0 +1,46 @@
+"""docs/deploy.md is true: its project builds, and it lists what the template has."""
+
+import re
+from pathlib import Path
+
+from lambdas.build import Target, build
+from tests.docs.test_pages import BLOCK, code, table, text_of
+from tests.e2e.aws.cloud import template
+
+
+def written(page: str, folder: Path) -> None:
+    """Write the files that a page shows."""
+    for block in BLOCK.finditer(text_of(page)):
+        if block["mark"] == "file":
+            path = folder / block["said"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block["code"], "utf-8")
+
+
+def test_the_project_of_the_page_builds(tmp_path: Path) -> None:
+    written("deploy.md", tmp_path)
+    written("plugins.md", tmp_path / "streamer-plugin-apikey")
+    (tmp_path / "shop" / "requirements.txt").write_text("boto3\n", "utf-8")
+    bundles = build(tmp_path / "shop", tmp_path / "bundles", Target.here())
+    assert all((bundle / "streamer_plugin_apikey").is_dir() for bundle in bundles)
+    for what in ("jobs.py", "boto3", "botocore/data/s3"):
+        assert {one.name for one in bundles if (one / what).exists()} == {"router", "worker"}, what
+
+
+def test_every_parameter_is_listed_with_its_default() -> None:
+    shown = {code(row[0]): code(row[1]) for row in table("deploy.md", "parameter")}
+    parameters = template()["Parameters"]
+    assert list(shown) == list(parameters)
+    defaults = {name: str(one["Default"]) or "nobody" for name, one in parameters.items()}
+    assert shown == defaults
+
+
+def test_every_alarm_is_listed() -> None:
+    listed = {
+        name
+        for row in table("deploy.md", "alarm, after the prefix")
+        for name in re.findall(r"`([\w-]+)`", row[0])
+    }
+    resources = template()["Resources"].values()
+    alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert listed == {alarm["AlarmName"]["Fn::Sub"].removeprefix("${Prefix}") for alarm in alarms}
