@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from streamer_core.model.request import Request, Status
-from tests.e2e.aws.cloud import Cloud
+from tests.e2e.aws.cloud import PREFIX, Cloud
 from tests.e2e.aws.kit import chunks, joined, new_id, scenario
 from tests.e2e.kit.bounds import soon
 from tests.samples import aws_events
 
 pytestmark = pytest.mark.timeout(180)
+
+WORKER = f"{PREFIX}worker"
 
 
 def due(ref: str, number: int = 1) -> dict[str, Any]:
@@ -99,3 +101,22 @@ async def test_long_work_holds_up_no_short_work_behind_it(cloud: Cloud) -> None:
         assert wire.ended(long) is None
         await wire.ask("streamer.cancel", {"request_id": long})
         await wire.end(long)
+
+
+@scenario
+async def test_work_that_outlives_its_invocation_goes_on_in_the_next(cloud: Cloud) -> None:
+    functions = cloud.client("lambda")
+    usual = functions.get_function_configuration(FunctionName=WORKER)["Timeout"]
+    functions.update_function_configuration(FunctionName=WORKER, Timeout=8)
+    try:
+        async with joined(cloud) as wire:
+            name = await wire.send("count", {"steps": 30, "pause_s": 0.5}, id=new_id())
+            ref = (await wire.answer(name))["ref"]
+            end = await wire.end(name, bound_s=90)
+            assert end["result"] == {"steps": 30}
+            assert sorted(set(chunks(wire, name))) == list(range(30))
+    finally:
+        functions.update_function_configuration(FunctionName=WORKER, Timeout=usual)
+    request = kept(cloud, ref)
+    assert (request.attempt, request.spent) == (1, 0), "it costs no attempt"
+    assert request.fence > 1
