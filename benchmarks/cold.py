@@ -1,7 +1,8 @@
 """A cold router: its start and its first message, against an eager start of the same packages.
 
-Both run under the runtime client that Lambda runs, `awslambdaric`, which asks a small server for
-its event as it would ask Lambda, and DynamoDB is an emulator. What a function costs that does
+The router is the bundle that `make build` makes. Both run under the runtime client that Lambda
+runs, `awslambdaric`, which asks a small server for its event as it would ask Lambda, and DynamoDB
+is an emulator. What a function costs that does
 nothing (the interpreter and the runtime client) is taken from both. Fresh processes, by turns.
 """
 
@@ -23,6 +24,7 @@ from streamer_plugin_dynamodb.store import DynamoStore
 
 from benchmarks.options import Options
 from benchmarks.report import Report
+from lambdas.build import Target, build
 from streamer_core.model.connection import Connection
 from streamer_core.model.principal import Principal
 from streamer_core.ports import SystemClock
@@ -31,7 +33,6 @@ from tests.samples import aws_events
 
 BOUND, AIM = 0.75, 0.5
 PREFIX = "cold-"
-PLUGINS = ["apigateway", "dynamodb", "tokens"]
 
 NOTHING = """
 def handler(event, context):
@@ -67,7 +68,21 @@ def handler(event, context):
     return {"statusCode": 200, "body": message.model_dump_json()}
 """
 
-ROUTER = "from streamer_plugin_apigateway.entries import router as handler\n"
+PYPROJECT = """
+[project]
+name = "tokens"
+version = "1"
+
+[project.entry-points."streamer.plugins"]
+tokens = "tokens:TokensPlugin"
+
+[build-system]
+requires = ["hatchling>=1.26"]
+build-backend = "hatchling.build"
+
+[tool.hatch.build.targets.wheel]
+include = ["tokens.py"]
+"""
 
 HANDLERS = """
 from streamer_core import handler
@@ -155,24 +170,20 @@ def run(report: Report, options: Options) -> None:
             functions = {
                 "nothing": _function(folder / "nothing", NOTHING),
                 "eager": _function(folder / "eager", EAGER),
-                "router": _function(folder / "router", ROUTER, environment),
-                "router, frozen": _function(folder / "frozen", ROUTER, environment, frozen=True),
+                "router": _router(folder),
             }
             taken: dict[str, list[float]] = {which: [] for which in functions}
             for turn in range(rounds + 1):
                 for which, place in functions.items():
-                    frozen = {"STREAMER_FROZEN": "frozen.json"} if which.endswith("frozen") else {}
-                    seconds = _cold(place, environment | frozen)
+                    seconds = _cold(place, environment)
                     if turn:  # the first one compiles
                         taken[which].append(seconds)
     medians = {which: statistics.median(those) for which, those in taken.items()}
     for which, seconds in medians.items():
         report.add(which, 1000 * seconds, "ms")
     nothing = medians["nothing"]
-    for which in ("router", "router, frozen"):
-        bounds = {"bound": BOUND, "aim": AIM} if which.endswith("frozen") else {}
-        ratio = (medians[which] - nothing) / (medians["eager"] - nothing)
-        report.add(f"({which} - nothing) / (eager - nothing)", ratio, "", **bounds)
+    ratio = (medians["router"] - nothing) / (medians["eager"] - nothing)
+    report.add("(router - nothing) / (eager - nothing)", ratio, "", bound=BOUND, aim=AIM)
     report.note(f"medians of {rounds} fresh processes each, from their start to the first answer")
 
 
@@ -198,46 +209,32 @@ def _environment(address: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": address,
         "MANAGEMENT": f"{address}/prod",
+        "STREAMER_STORE": "dynamodb",
+        "STREAMER_TRANSPORT": "apigateway",
+        "STREAMER_FROZEN": "streamer.frozen.json",
         "STREAMER_PLUGINS__DYNAMODB__PREFIX": PREFIX,
         "STREAMER_PLUGINS__APIGATEWAY__ENDPOINT": f"{address}/prod",
     }
 
 
-def _function(
-    place: Path, code: str, environment: dict[str, str] | None = None, *, frozen: bool = False
-) -> Path:
-    """Make a function's folder; a router's has its project in it."""
+def _function(place: Path, code: str) -> Path:
+    """Make the folder of a function of one module."""
     place.mkdir()
     (place / "handler.py").write_text(code)
-    if environment is None:
-        return place
-    plugins = ", ".join(f'"{name}"' for name in PLUGINS)
-    (place / "streamer.toml").write_text(
-        '[streamer]\nstore = "dynamodb"\ntransport = "apigateway"\nhandlers = ["jobs"]\n'
-        f"plugins = [{plugins}]\n"
-    )
-    (place / "jobs.py").write_text(HANDLERS)
-    (place / "tokens.py").write_text(TOKENS)
-    info = place / "tokens-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tokens\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[streamer.plugins]\ntokens = tokens:TokensPlugin\n")
-    if frozen:
-        _freeze(place, environment)
     return place
 
 
-def _freeze(place: Path, environment: dict[str, str]) -> None:
-    program = (
-        "from pathlib import Path; from streamer_core import Streamer\n"
-        "with Streamer.start() as app: app.freeze(Path('frozen.json'))"
-    )
-    subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=place,
-        env={**environment, "PYTHONPATH": str(place)},
-        check=True,
-    )
+def _router(folder: Path) -> Path:
+    """Make the router's bundle, as `make build` does, for this machine."""
+    project, plugin = folder / "project", folder / "project" / "tokens"
+    plugin.mkdir(parents=True)
+    (project / "streamer.toml").write_text('[streamer]\nhandlers = ["jobs"]\n')
+    (project / "jobs.py").write_text(HANDLERS)
+    (project / "plugins.txt").write_text("./tokens\n")
+    (plugin / "tokens.py").write_text(TOKENS)
+    (plugin / "pyproject.toml").write_text(PYPROJECT)
+    made = build(project, folder / "bundles", Target.here())
+    return next(bundle for bundle in made if bundle.name == "router")
 
 
 def _cold(place: Path, environment: dict[str, str]) -> float:

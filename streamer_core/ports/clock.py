@@ -27,6 +27,10 @@ class Clock(ABC):
         """Give a number from [0, 1), for jitter."""
 
 
+# The system's: processes that were restored from one snapshot would all draw the same numbers.
+_random = random.SystemRandom()
+
+
 class SystemClock(Clock):
     """The machine's own."""
 
@@ -44,4 +48,4 @@ class SystemClock(Clock):
 
     def random(self) -> float:
         """Give a number from [0, 1)."""
-        return random.random()  # noqa: S311 - jitter, not a secret
+        return _random.random()

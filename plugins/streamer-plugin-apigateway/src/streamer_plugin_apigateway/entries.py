@@ -1,7 +1,8 @@
 """The Lambda functions: what AWS calls, one entry each.
 
-`lambdas/*/handler.py` re-export them. A process makes its application once, when it starts, and
-keeps it for all its invocations.
+`lambdas/*/handler.py` re-export them, and make the application when they are imported: that is when
+Lambda gives a function most time for it, and what a snapshot holds. A process keeps it for all its
+invocations.
 """
 
 import json

@@ -17,6 +17,7 @@ from streamer_plugin_apigateway.settings import ApiGatewaySettings
 
 T = TypeVar("T")
 _FIRST_PAUSE_S = 0.02
+_random = random.SystemRandom()  # functions restored from one snapshot must not pause alike
 
 
 class ManagementTransport(Transport):
@@ -44,7 +45,7 @@ class ManagementTransport(Transport):
         end, longest = time.monotonic() + self._patience_s, _FIRST_PAUSE_S
         while (verdict := _posted(api, connection_id, data)) is Delivery.BUSY:
             # 429 says both that the account is throttled and that the client's buffer is full.
-            pause = random.uniform(0, longest)  # noqa: S311 - spreads load, hides nothing
+            pause = _random.uniform(0, longest)
             longest *= 2
             if time.monotonic() + pause >= end:
                 break

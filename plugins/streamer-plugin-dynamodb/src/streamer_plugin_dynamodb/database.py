@@ -27,6 +27,7 @@ MOST_WRITES = 100
 _MOST_READ = 100  # keys of one BatchGetItem
 _CONNECT_S, _READ_S = 2, 5  # DynamoDB answers within milliseconds
 _MOST_BATCHED = 25  # writes of one BatchWriteItem
+_random = random.SystemRandom()  # functions restored from one snapshot must not pause alike
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 _PASSING = {
     *("ProvisionedThroughputExceededException", "ProvisionedThroughputExceeded"),
@@ -121,7 +122,7 @@ class Pauses:
 
     def take(self, why: str) -> None:
         """Wait before the next try. Raises Throttled where there is no time for one."""
-        pause = random.uniform(0, self._longest_s)  # noqa: S311 - spreads load, hides nothing
+        pause = _random.uniform(0, self._longest_s)
         if time.monotonic() + pause >= self._end:
             raise Throttled(why)
         self._longest_s = min(2 * self._longest_s, _LONGEST_PAUSE_S)

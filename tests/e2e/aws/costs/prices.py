@@ -15,8 +15,8 @@ PRICES = {
     "queue call": 0.40e-6,  # SQS
 }
 
-FUNCTION_GB = 0.25
-"""The memory of the functions that run no handler."""
+FUNCTION_GB = 0.5
+"""The memory of the functions that run no handler, as lambdas/template.yaml has it."""
 
 FUNCTION_S = 0.03
 """How long one of those takes, as a rule: some calls of DynamoDB, 4 to 8 ms each. Assumed here; a
