@@ -23,7 +23,7 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": REGION,
 }
-_MOTO = Path(__file__).with_name("moto_server.py")
+_KEPT = Path(__file__).with_name("kept.py")
 _START_S, _END_S = 60.0, 10.0
 
 
@@ -35,7 +35,7 @@ class NoEmulator(Exception):
 def moto() -> Iterator[str]:
     """Run moto's server, and give its address."""
     port = free_port()
-    with _running([_MOTO, port], {}, port, "/moto-api/"):
+    with _running(["moto_server", port], {}, port, "/moto-api/"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -55,7 +55,7 @@ def ministack(folder: Path, **environment: str) -> Iterator[str]:
         "LOG_LEVEL": "WARNING",
         "IOT_MTLS_ENABLED": "0",  # a port of its own, on every address
     }
-    with _running(["-m", "ministack"], own | environment, port, "/_ministack/health"):
+    with _running(["ministack"], own | environment, port, "/_ministack/health"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -74,9 +74,9 @@ def _running(
     if not PYTHON.exists():
         raise NoEmulator(f"{PYTHON} is not there: `make setup` makes it")
     process = subprocess.Popen(
-        [PYTHON, *map(str, arguments)],
+        [PYTHON, _KEPT, *map(str, arguments)],
         env={"PATH": os.environ["PATH"], **CREDENTIALS, **environment},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # it ends with this process: see kept.py
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

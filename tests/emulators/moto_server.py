@@ -1,4 +1,4 @@
-"""Run moto's server on a port: `python moto_server.py PORT`, in an environment that has moto.
+"""Run moto's server on a port: `python kept.py moto_server PORT`, where moto is installed.
 
 One request at a time: its conditional writes are not atomic where two are served at once.
 """
