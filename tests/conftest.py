@@ -1,5 +1,6 @@
 """What every test shares: hypothesis without a clock, and log lines as a list."""
 
+import signal
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from hypothesis import HealthCheck, settings
 
 from streamer_core.log import redact
 from tests.e2e.kit.seed import LONG, SEED
+
+# Whoever runs the tests in the background may have it ignored, and processes inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "streamer", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

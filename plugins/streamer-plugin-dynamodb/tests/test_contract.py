@@ -26,6 +26,7 @@ class TestDynamoStore(StoreContract):
     multi_process = True
     max_item_bytes = MOST_BYTES
     purges = False
+    walk_items = 40
 
     @pytest.fixture(params=range(2))
     def rounds(self) -> None:
@@ -42,5 +43,5 @@ def test_any_walk_keeps_the_rules(new_database: Callable[[], Database]) -> None:
             return DynamoStore(new_database(), clock)
 
     run_state_machine_as_test(
-        DynamoMachine, settings=settings(max_examples=3, stateful_step_count=30, deadline=None)
+        DynamoMachine, settings=settings(max_examples=2, stateful_step_count=30, deadline=None)
     )

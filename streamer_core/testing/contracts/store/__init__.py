@@ -56,6 +56,7 @@ class StoreContract(
     - `durable`: what was written is there after close and open.
     - `multi_process`: handles opened side by side see each other's writes and changes.
     - `max_item_bytes`: records, updates and checkpoints larger than this raise ItemTooLarge.
+    - `walk_items`: how many requests a walk through a list passes; fewer, where each takes long.
     - `purges = False`: the database deletes what has expired by itself, and `purge` gives 0.
 
     Times come from a ManualClock; threads and feeds wait in real time, at most some seconds.

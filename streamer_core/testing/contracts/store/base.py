@@ -24,6 +24,7 @@ class StoreRules:
     multi_process: bool = False
     max_item_bytes: int | None = None
     purges: bool = True
+    walk_items: int = 120
 
     @pytest.fixture
     def clock(self) -> ManualClock:

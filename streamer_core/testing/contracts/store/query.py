@@ -101,13 +101,13 @@ class QueryRules(StoreRules):
     def test_a_walk_sees_each_request_once(
         self, store: Store, clock: ManualClock, query: Query
     ) -> None:
-        """120 items in uneven pages, many of them created in the same millisecond."""
-        for number in range(120):
+        """In uneven pages, many of them created in the same millisecond."""
+        for number in range(self.walk_items):
             store.enqueue(a_request(clock, f"r-{number}"))
             clock.advance(number % 3 // 2)
         walked = list(_walk(store, query, limit=7))
-        assert len(walked) == 120
-        assert len({request.ref for request in walked}) == 120
+        assert len(walked) == self.walk_items
+        assert len({request.ref for request in walked}) == self.walk_items
         times = [request.created_at for request in walked]
         assert times == sorted(times, reverse=True)
 
