@@ -2,14 +2,14 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
 from pynamodb.expressions.update import Action
 
 from streamer_core.errors import LostLease, StoreError
-from streamer_core.model.request import Status
+from streamer_core.model.request import Request, Status
 from streamer_core.model.transitions import Moved, expired
 from streamer_core.ports.clock import Clock
 from streamer_core.ports.store import ChangeKind, Store
@@ -23,7 +23,7 @@ from streamer_plugin_dynamodb.database import (
     put,
     value,
 )
-from streamer_plugin_dynamodb.items import Plain, check_size
+from streamer_plugin_dynamodb.items import Plain, check_size, chunks
 from streamer_plugin_dynamodb.records import (
     Stored,
     apart_keys,
@@ -37,6 +37,7 @@ from streamer_plugin_dynamodb.tables import Requests, Updates
 
 _MOST_HELD = 4096
 _FRESH_TRIES = 5
+_PAGE = 100
 
 
 @record
@@ -125,6 +126,23 @@ class Base(Store):
     def _alive(self, ref: str) -> Stored | None:
         stored = self._read(ref)
         return None if stored is None or expired(stored.request, self.clock.now()) else stored
+
+    def _found(self, items: Iterable[Plain]) -> Iterator[Request]:
+        """Read the requests that an index has found, in its order, each page once.
+
+        An index is late: what is gone or has expired is left out, and one that it shows twice,
+        since it moves from one place to another, comes once.
+        """
+        for some in chunks(items, _PAGE):
+            refs = dict.fromkeys(str(one["ref"]) for one in some)
+            kept = {
+                item["ref"]: item
+                for item in self._db.get_all(Requests, [{"ref": ref} for ref in refs])
+            }
+            for ref in filter(kept.__contains__, refs):
+                stored = self._whole(kept[ref]) or self._read(ref)
+                if stored is not None and not expired(stored.request, self.clock.now()):
+                    yield stored.request
 
     def _move(self, ref: str, step: Callable[[Stored], Step], *, held: bool = False) -> Stored:
         """Move a request by a write that is refused where somebody else has moved it meanwhile.

@@ -78,7 +78,7 @@ class ClaimVerbs(TurnVerbs):
             queue = Queue(lane, turn["id"], items[place]["id"])
             heads = self._heads(queue, limit=_HEADS_TRIED, by=now)
             if not heads:
-                self._found_empty(lane, items[place])
+                self._found_empty(queue)
                 continue
             first = heads[0]["due_at"]
             if first > rank and ranked and ranked[0][0] < first:

@@ -1,18 +1,17 @@
 """Listing requests."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 
 from pynamodb.expressions.condition import Condition
 
 from streamer_core.model.request import Request, Status
-from streamer_core.model.transitions import expired
 from streamer_core.ports.store import Page, Query
 from streamer_plugin_dynamodb.base import Base
 from streamer_plugin_dynamodb.database import attribute, value
-from streamer_plugin_dynamodb.items import Plain, chunks, key
+from streamer_plugin_dynamodb.items import Plain, key
 from streamer_plugin_dynamodb.records import phase_of, shards
 from streamer_plugin_dynamodb.tables import Requests
 
@@ -44,14 +43,7 @@ class ListingVerbs(Base):
             key=lambda item: str(item["listed"]),
             reverse=True,
         )
-        now = self.clock.now()
-        for some in chunks(listed, _PAGE):
-            kept = {item["ref"]: item for item in self._db.get_all(Requests, _keys(some))}
-            for one in some:
-                item = kept.get(one["ref"])
-                stored = self._whole(item) or self._read(one["ref"]) if item else None
-                if stored and not expired(stored.request, now) and _fits(query, stored.request):
-                    yield stored.request
+        return (request for request in self._found(listed) if _fits(query, request))
 
     def _listed(
         self, query: Query, index: str, name: str, shard: str, cursor: str | None
@@ -114,10 +106,6 @@ def _fits(query: Query, request: Request) -> bool:
     return all(
         one is None or one == other for one, other in (*asked, (query.action, request.action))
     ) and (query.statuses is None or request.status in query.statuses)
-
-
-def _keys(items: Sequence[Plain]) -> list[Plain]:
-    return [{"ref": item["ref"]} for item in items]
 
 
 def _place(request: Request) -> str:

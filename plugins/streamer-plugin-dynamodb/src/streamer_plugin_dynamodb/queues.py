@@ -263,9 +263,8 @@ class TurnVerbs(QueueVerbs):
             consistent=True,
         ).items
 
-    def _found_empty(self, lane: str, item: Plain) -> None:
+    def _found_empty(self, queue: Queue) -> None:
         """Look at a queue later, or no more, of which nothing is due."""
-        queue = Queue(lane, item["of"].rpartition("/")[2], item["id"])
         seen = self._db.get(State, queue.item) or {}
         if wall_ms() - seen.get("noted", 0) < INDEX_LAG_MS:
             return

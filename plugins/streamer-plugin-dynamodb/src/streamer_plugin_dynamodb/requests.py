@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from streamer_core.errors import LimitReached
 from streamer_core.model import transitions
+from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import ORIGIN_ALONE, Request
@@ -34,11 +35,10 @@ class RequestVerbs(QueueVerbs, Base):
         now = self.clock.now()
         origin = self._origin(request)
         stored = transitions.accepted(request, now=now, worker=worker, lease_until=lease_until)
-        version = max(stored.subscribers_version, ORIGIN_ALONE) if origin else 0
         new = Stored(
-            request=stored.changed(subscribers_version=version),
+            request=stored.changed(subscribers_version=ORIGIN_ALONE if origin else 0),
             life=uuid.uuid4().hex[:8],
-            origin=origin,
+            origin=origin.id if origin else None,
             revision=1,
         )
         new, apart = new.with_text("body", body_of(request))
@@ -52,7 +52,7 @@ class RequestVerbs(QueueVerbs, Base):
             else:
                 break
         if kept is not None:
-            return self._repeated(kept, request.connection_id, origin)
+            return self._repeated(kept, origin)
         if worker is None:
             self._note_waiting(new.request)
         else:
@@ -92,23 +92,19 @@ class RequestVerbs(QueueVerbs, Base):
             return self._whole(item) or self._read(request.ref)
         return None
 
-    def _repeated(self, kept: Stored, connection_id: str | None, origin: str | None) -> Enqueued:
+    def _repeated(self, kept: Stored, origin: Connection | None) -> Enqueued:
         """Give a request that is kept already, and let the connection follow it."""
-        if connection_id is None or origin is None:
-            return Enqueued(request=kept.request, created=False)
-        connection = self.get_connection(connection_id)
-        if connection is not None:
+        if origin is not None:
             subject = request_subject(kept.request.ref)
-            self.subscribe(subject, connection_id, expires_at=connection.expires_at)
+            self.subscribe(subject, origin.id, expires_at=origin.expires_at)
             kept = self._read(kept.request.ref) or kept
         return Enqueued(request=kept.request, created=False)
 
-    def _origin(self, request: Request) -> str | None:
+    def _origin(self, request: Request) -> Connection | None:
         """Give the connection that a request came from, where it is known."""
         if request.connection_id is None:
             return None
-        connection = self.get_connection(request.connection_id)
-        return connection.id if connection else None
+        return self.get_connection(request.connection_id)
 
     def get(self, ref: str) -> Request | None:
         """Give a request, or None. Consistent: it sees every write that has returned."""

@@ -162,12 +162,5 @@ class SweepingVerbs(TurnVerbs):
     def _those(
         self, found: Iterator[Plain], limit: int, holds: Callable[[Request], bool]
     ) -> Sequence[Request]:
-        """Read what an index has found; it may be late, so what has changed is left out."""
-        those: list[Request] = []
-        for item in found:
-            stored = self._alive(item["ref"])
-            if stored is not None and holds(stored.request):
-                those.append(stored.request)
-                if len(those) == limit:
-                    break
-        return those
+        """Read what an index has found; it is late, so what has changed is left out."""
+        return list(islice(filter(holds, self._found(found)), limit))

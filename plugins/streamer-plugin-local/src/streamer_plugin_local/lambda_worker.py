@@ -19,7 +19,6 @@ from streamer_plugin_local.records import Kind, encode, encode_done, encode_json
 from streamer_plugin_local.sync_worker import SyncWorker
 
 HOOK = "streamer_lambda_entries"
-NAMES = ("connect", "disconnect", "router")
 
 Entry = Callable[[Mapping[str, Any], Any], Any]
 
@@ -39,9 +38,10 @@ class LambdaWorker(SyncWorker):
     def _connect(self, number: int, body: bytes) -> bytes:
         asked = json.loads(body)
         answer = self._entries["connect"](connecting(asked, self._stage), None)
-        connection = self.app.store.get_connection(asked["connection_id"])
-        if answer["statusCode"] == 200 and connection is not None:
-            return encode_json(Kind.ACCEPTED, number, connection_to_plain(connection))
+        if answer["statusCode"] == 200:
+            connection = self.app.store.get_connection(asked["connection_id"])
+            if connection is not None:
+                return encode_json(Kind.ACCEPTED, number, connection_to_plain(connection))
         said = json.loads(answer.get("body") or "{}")
         wait_s = answer.get("headers", {}).get("Retry-After")
         refusal = {
