@@ -123,11 +123,13 @@ def write_project(folder: Path, handlers: str, **local: Any) -> Path:
     Args:
         folder: where; made where it is not there.
         handlers: Python source.
-        local: the `[plugins.local]` section; `core` is the `[streamer]` section.
+        local: the `[plugins.local]` section; `core` is the `[streamer]` section, `plugins` those of
+            other plugins, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     core = {"handlers": ["app_handlers"], **local.pop("core", {})}
-    sections = {"streamer": core, "plugins.local": {"reload": False, **local}}
+    others = {f"plugins.{name}": section for name, section in local.pop("plugins", {}).items()}
+    sections = {"streamer": core, "plugins.local": {"reload": False, **local}, **others}
     text = "".join(_section(name, values) for name, values in sections.items())
     (folder / "streamer.toml").write_text(text, "utf-8")
     (folder / "app_handlers.py").write_text(handlers, "utf-8")

@@ -1,0 +1,60 @@
+"""What the plugins' tests share: every store there is, and both worlds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from streamer_plugin_dynamodb import deployment
+from streamer_plugin_dynamodb.database import Database, connect
+from streamer_plugin_dynamodb.store import DynamoStore
+from streamer_plugin_dynamodb.tables import TABLES, definition
+from streamer_plugin_sqlite import SqliteStore
+
+from streamer_core.ports import Clock, Store
+from tests.emulators import CREDENTIALS, REGION, ministack, moto
+
+OpenStore = Callable[[Clock], Store]
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Give a function that gives the address of `moto` or `ministack`; each runs from its first use
+    to the end of the tests."""
+    with ExitStack() as stack:
+
+        @cache
+        def address(name: str) -> str:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            for variable, value in CREDENTIALS.items():
+                patch.setenv(variable, value)
+            running = moto() if name == "moto" else ministack(tmp_path_factory.mktemp(name))
+            return stack.enter_context(running)
+
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "moto", "ministack"])
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, aws: Callable[[str], str]
+) -> Iterator[OpenStore]:
+    """Give a function that opens a store: at each call the same data, as another process would."""
+    if request.param == "sqlite":
+        yield partial(SqliteStore, tmp_path / "streamer.db")
+        return
+    connection = connect(region=REGION, endpoint=aws(request.param))
+    database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection)
+    for model in TABLES:
+        database.call("create_table", definition(model, database.name(model)))
+    yield partial(DynamoStore, database)
+    deployment.delete(database)
+
+
+@pytest.fixture(params=["local", "lambda"])
+def world(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Give settings of `[plugins.local]`, for `write_project`: messages answered by the gateway's
+    workers, or by the Lambda entries from API Gateway's events."""
+    return {"as_lambda": request.param == "lambda"}
