@@ -29,7 +29,7 @@ LAMBDAS = ROOT / "lambdas"
 TEMPLATE = LAMBDAS / "template.yaml"
 OUTPUT = ROOT / "build" / "lambdas"
 WITH_HANDLERS = ("router", "worker")
-WITHOUT_HANDLERS = ("connect", "disconnect", "processor", "sweeper")
+WITHOUT_HANDLERS = ("connect", "disconnect", "processor", "notifier", "sweeper")
 MEMBERS = (
     ROOT,
     ROOT / "plugins" / "streamer-plugin-dynamodb",

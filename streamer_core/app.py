@@ -25,7 +25,7 @@ from streamer_core.handlers import MARK, declared
 from streamer_core.hooks import collect, observe
 from streamer_core.installed import HANDLERS, Entry, entry_points
 from streamer_core.log import get_logger
-from streamer_core.model.call import Health
+from streamer_core.model.call import Health, Outgoing
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.handler import HandlerSpec, TopicSpec
 from streamer_core.model.request import Request
@@ -179,6 +179,12 @@ class Streamer:
         from streamer_core.engine import dispatch
 
         dispatch.wake(self.runtime, change)
+
+    def send(self, event: Outgoing, connections: Sequence[str]) -> None:
+        """Send an event that whoever published it has handed over; a busy connection misses it."""
+        from streamer_core.engine import deliver
+
+        deliver.send(self.runtime, event, connections)
 
     def sweep(self) -> "Swept":
         """Make a round of the sweeper."""

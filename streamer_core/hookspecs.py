@@ -805,6 +805,49 @@ def streamer_deliver(update: Outgoing, connection: str) -> Delivery:
     """
 
 
+@hookspec(firstresult=True)
+def streamer_fan_out(event: Outgoing, connections: Sequence[str]) -> bool | None:
+    """Have somebody else send an event to many connections.
+
+    Called: once for each event of a topic that has subscribers, by whoever publishes it, once it is
+    known that it may. What is stored (updates of a request) does not pass here.
+    Answers (decide): the first answer that is not None wins. None: not mine. The core has no answer
+    of its own: whoever publishes then sends, and waits until all have been sent to.
+
+    Args:
+        event: the encoded message.
+        connections: the ids of all its subscribers.
+
+    Returns:
+        True: somebody else sends it, with `Streamer.send`. False: mine, and it did not work; it is
+        sent here.
+
+    Raises:
+        Exception: logged as `an event could not be handed over`, and taken as False.
+
+    Blocks: a few calls to the network at most: a client may be waiting for the answer.
+
+    Example:
+        ```python
+        import threading
+        from streamer_core.markers import hookimpl
+
+        class BesidePlugin:                  # nobody waits for more than a hundred sends
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_fan_out(self, event, connections):
+                if len(connections) <= 100:
+                    return None
+                threading.Thread(target=self.app.send, args=(event, connections)).start()
+                return True
+        ```
+
+    Added in 0.1. Implemented by: apigateway (invokes a function).
+    """
+
+
 @hookspec
 def streamer_on_connect(connection: Connection) -> None:
     """Learn that a connection was accepted and stored.

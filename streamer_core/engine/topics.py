@@ -1,12 +1,13 @@
 """Topics: who may join, and events to those who did. Events are sent, not kept."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from streamer_core.engine import deliver
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Forbidden, TooLarge, Unserializable
 from streamer_core.model import encode
-from streamer_core.model.call import Resource
+from streamer_core.model.call import Outgoing, Resource
 from streamer_core.model.handler import TopicSpec
 from streamer_core.model.ids import topic_subject
 from streamer_core.model.principal import Principal
@@ -52,4 +53,14 @@ def publish(rt: Runtime, principal: Principal, topic: str, data: Any) -> None:
         raise Unserializable(f"event of topic {topic!r}: {error}") from None
     if len(event.data) > rt.settings.max_message_bytes:
         raise TooLarge("The event is larger than a message may be")
-    deliver.send(rt, event, rt.store.subscribers(topic_subject(principal.tenant, topic)))
+    connections = rt.store.subscribers(topic_subject(principal.tenant, topic))
+    if connections and not _is_handed_over(rt, event, connections):
+        deliver.send(rt, event, connections)
+
+
+def _is_handed_over(rt: Runtime, event: Outgoing, connections: Sequence[str]) -> bool:
+    try:
+        return bool(rt.hook.streamer_fan_out(event=event, connections=connections))
+    except Exception:
+        rt.log.exception("an event could not be handed over", connections=len(connections))
+        return False

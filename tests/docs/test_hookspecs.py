@@ -185,6 +185,7 @@ GIVEN: Mapping[str, Any] = {
     ),
     "failure": FAILURE,
     "update": Outgoing(type="event", data=b"{}"),
+    "event": Outgoing(type="event", data=b"{}"),
     "reason": "gone",
     "mode": Mode.SYNC,
     "updates": [Update(seq=1, kind=Kind.CHUNK, attempt=1)],
@@ -200,6 +201,7 @@ ABOUT_A_MESSAGE = {
 }
 OF_HOOK: Mapping[str, Mapping[str, Any]] = {
     "streamer_deliver": {"connection": "c-1"},
+    "streamer_fan_out": {"connections": [f"c-{number}" for number in range(101)]},
     "streamer_on_circuit_change": {"before": "closed", "after": "open"},
 }
 
@@ -402,6 +404,15 @@ def test_a_full_disk_is_waited_for(case: Case) -> None:
 def test_sends_are_counted(case: Case) -> None:
     assert case.call() is Delivery.GONE
     assert case.plugin.sent == {("event", "gone"): 1}
+
+
+@shows("streamer_fan_out")
+def test_many_are_sent_to_beside(case: Case) -> None:
+    assert case.call(connections=["c-1"]) is None
+    connection_id = case.app.transport.connect()  # type: ignore[attr-defined]  # MemoryTransport's
+    assert case.call(connections=[connection_id, *(f"c-{number}" for number in range(100))])
+    inbox = case.app.transport.inbox(connection_id)  # type: ignore[attr-defined]
+    assert inbox.wait_for(lambda _: True) == {}
 
 
 @shows("streamer_on_flush")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from streamer_core import Context, Principal, Settings, Streamer, handler, hookspecs
+from streamer_core import Context, Principal, Settings, Streamer, handler, hookspecs, topic
 from streamer_core.engine.pulse import Pulse, Running
 from streamer_core.errors import Forbidden, Unauthorized
 from streamer_core.hooks import Manager, collect, observe
@@ -176,6 +176,17 @@ def flaky(ctx: Context) -> None:
     raise RuntimeError("flaky")
 
 
+@topic("room")
+def anybody(_principal: Principal) -> bool:
+    return True
+
+
+@handler("say")
+def say(ctx: Context) -> None:
+    """Tell a room."""
+    ctx.publish("room", "hi")
+
+
 class Recorder:
     """Implements every hook, notes each call, and leaves all as it is."""
 
@@ -201,7 +212,7 @@ class Recorder:
     @hookimpl
     def streamer_register_handlers(self) -> list[Any]:
         self.note("register_handlers")
-        return [at_once, queued, flaky]
+        return [at_once, queued, flaky, anybody, say]
 
     @hookimpl
     def streamer_register_commands(self, cli: Any) -> None:
@@ -276,6 +287,10 @@ class Recorder:
         verdict = yield
         self.note("deliver", update.type, verdict.value)
         return verdict
+
+    @hookimpl
+    def streamer_fan_out(self, connections: Any) -> None:
+        self.note("fan_out", *connections)
 
     @hookimpl
     def streamer_on_connect(self) -> None:
@@ -416,6 +431,19 @@ def test_a_sync_request(connected: Stage) -> None:
     ]
 
 
+def test_an_event(connected: Stage) -> None:
+    connected.send("streamer.subscribe", {"topic": "room"})
+    connected.taken()
+    connected.send("say", options={"mode": "sync"})
+    taken = connected.taken()
+    assert taken[taken.index("authorize publish topic") : -1] == [
+        "authorize publish topic",
+        "fan_out c-1",
+        "deliver event delivered",
+        "on_metric message.sent",
+    ]
+
+
 def test_an_async_request(connected: Stage) -> None:
     (answer,) = connected.send("queued", options={"priority": "high"})
     assert answer["type"] == "acknowledgment"
@@ -536,12 +564,7 @@ def test_listing_actions_asks_for_each_handler(connected: Stage) -> None:
     connected.send("streamer.actions")
     assert connected.taken() == [
         "limit streamer.actions",
-        "authorize call action",
-        "route",
-        "authorize call action",
-        "route",
-        "authorize call action",
-        "route",
+        *(["authorize call action", "route"] * len(connected.app.registry)),
     ]
 
 

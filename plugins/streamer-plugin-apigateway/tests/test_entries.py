@@ -6,11 +6,12 @@ import threading
 from typing import Any
 
 import pytest
-from streamer_plugin_apigateway import entries, wakes
+from streamer_plugin_apigateway import entries, errands, wakes
 
 from streamer_core import Context, Settings, Streamer, handler
 from streamer_core.handlers import declared
 from streamer_core.markers import hookimpl
+from streamer_core.model.call import Outgoing
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Status
 from streamer_core.ports import Change, SystemClock
@@ -305,3 +306,11 @@ def test_a_wake_for_another_functions_lane_is_passed_on(
 def test_the_sweeper_says_what_it_did(rig: Rig, connection: str) -> None:
     rig.clock.advance(3 * 60 * 60 * 1000)
     assert entries.sweeper(aws_events.SCHEDULED)["connections"] == 1
+
+
+def test_the_notifier_sends_to_those_it_is_told_of(rig: Rig, connection: str) -> None:
+    ((payload, _),) = errands.errands(
+        Outgoing(type="event", data=b'{"data":"hi"}'), [connection, "gone"]
+    )
+    assert entries.notifier(json.loads(payload)) == {}
+    assert list(rig.transport.inbox(connection)) == [{"data": "hi"}]

@@ -1,16 +1,17 @@
 """Waking by Lambda and SQS, on an emulator of both."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from streamer_plugin_apigateway import ApiGatewayPlugin
+from streamer_plugin_apigateway import ApiGatewayPlugin, errands
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
 from streamer_plugin_apigateway.wakes import decoded
 from streamer_plugin_apigateway.waking import LONGEST_DELAY_S
 
+from streamer_core.model.call import Outgoing
 from streamer_core.model.message import Priority
 from streamer_core.ports import Change
 from streamer_core.ports.store import ChangeKind
@@ -25,6 +26,10 @@ class App:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
+        self.sent: list[tuple[Outgoing, Sequence[str]]] = []
+
+    def send(self, event: Outgoing, connections: Sequence[str]) -> None:
+        self.sent.append((event, connections))
 
 
 @pytest.fixture
@@ -35,7 +40,11 @@ def queue(aws: Any) -> Iterator[str]:
 
 
 def plugin(**given: Any) -> ApiGatewayPlugin:
-    return ApiGatewayPlugin(ApiGatewaySettings(region=REGION, **given), App())
+    return plugin_of(App(), **given)
+
+
+def plugin_of(app: App, **given: Any) -> ApiGatewayPlugin:
+    return ApiGatewayPlugin(ApiGatewaySettings(region=REGION, **given), app)
 
 
 def taken(aws: Any, queue: str) -> list[Mapping[str, Any]]:
@@ -84,3 +93,31 @@ def test_a_record_is_parked_whole(aws: Any, queue: str) -> None:
     assert taken(aws, queue) == [record]
     with pytest.raises(ValueError, match="parking"):
         plugin().park(record)
+
+
+EVENT = Outgoing(type="event", data=b'{"data":"\xc3\xa4"}')
+
+
+def test_an_event_to_many_is_the_notifiers(function: str, address: str) -> None:
+    app = App()
+    notifying = plugin_of(app, notifier=function, fan_out=2)
+    assert notifying.streamer_fan_out(EVENT, ["a", "b"]) is None
+    assert notifying.streamer_fan_out(EVENT, ["a", "b", "c"]) is True
+    assert plugin().streamer_fan_out(EVENT, ["a", "b", "c"]) is None
+    assert app.sent == []
+
+
+def test_where_the_notifier_cannot_be_invoked_it_is_sent_here(address: str) -> None:
+    app = App()
+    assert plugin_of(app, notifier="nobody", fan_out=1).streamer_fan_out(EVENT, ["a", "b"])
+    assert app.sent == [(EVENT, ["a", "b"])]
+
+
+def test_the_notifier_is_told_of_each_connection_once() -> None:
+    connections = [f"{number:013}=" for number in range(2 * errands.MOST_CONNECTIONS + 1)]
+    large = Outgoing(type="event", data=b'"' * 131_072)
+    told = [payload for payload, _ in errands.errands(large, connections)]
+    assert max(map(len, told)) < 256 * 1024  # what Lambda takes
+    read = [errands.decoded(json.loads(payload)) for payload in told]
+    assert [one for _, part in read for one in part] == connections
+    assert {event for event, _ in read} == {large}

@@ -18,4 +18,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("ministack")
         with ministack(folder) as address:
-            yield Cloud(address, PROJECT, folder, STREAMER_LEASE="5s", STREAMER_HEARTBEAT="1s")
+            yield Cloud(
+                address,
+                PROJECT,
+                folder,
+                STREAMER_LEASE="5s",
+                STREAMER_HEARTBEAT="1s",
+                STREAMER_PLUGINS__APIGATEWAY__FAN_OUT="1",
+            )

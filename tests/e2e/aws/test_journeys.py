@@ -138,9 +138,10 @@ async def test_a_topic_reaches_all_who_joined(cloud: Cloud) -> None:
     async with joined(cloud) as one, joined(cloud, "acme.bob") as two, joined(cloud) as other:
         for wire in (one, two):
             assert (await wire.ask("streamer.subscribe", {"topic": room}))["success"]
-        await other.ask("say", {"topic": room, "data": {"text": "hi"}})
-        for wire in (one, two):
+            await other.ask("say", {"topic": room, "data": {"text": "hi"}})
+            # To the first alone by whoever publishes; to both by the notifier.
             await soon(partial(_events, wire, room), "what was said in the room")
+        await soon(lambda: len(_events(one, room)) == 2, "the second event")
         assert not other.seen(lambda message: message["type"] == "event")
 
 

@@ -125,7 +125,7 @@ async def test_each_lane_has_its_worker(cloud: Cloud) -> None:
 def test_a_bundle_holds_what_its_function_needs_and_no_more(cloud: Cloud) -> None:
     assert set(cloud.bundles) == {
         *("connect", "disconnect", "router"),
-        *("processor", "worker", "sweeper"),
+        *("processor", "worker", "notifier", "sweeper"),
     }
     for name, bundle in cloud.bundles.items():
         runs_handlers = name in {"router", "worker"}

@@ -1,6 +1,7 @@
 """Topics: declared, ruled, and a tenant's own."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from streamer_core import Context, Principal, handler, topic
 from streamer_core.errors import Forbidden
 from streamer_core.markers import hookimpl
+from streamer_core.model.call import Outgoing
 from tests.conftest import Lines
 from tests.unit.harness import Client, Rig, code_of
 
@@ -125,3 +127,46 @@ def test_a_busy_subscriber_misses_an_event_and_a_gone_one_is_forgotten() -> None
         rig.client().ask("say", {"topic": "room:1"})
     assert len(busy.inbox) == 1
     assert rig.store.get_connection(gone.id) is None
+
+
+class Elsewhere:
+    """Takes events over, or says or fails as it is told."""
+
+    def __init__(self, answer: bool | Exception | None) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Outgoing, Sequence[str]]] = []
+
+    @hookimpl
+    def streamer_fan_out(self, event: Outgoing, connections: Sequence[str]) -> bool | None:
+        self.asked.append((event, connections))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_an_event_may_be_handed_over_to_be_sent_elsewhere() -> None:
+    elsewhere = Elsewhere(True)
+    rig = Rig(may_join, say, plugins=[elsewhere])
+    ann, bob = rig.client("ann"), rig.client("bob")
+    ann.ask("say", {"topic": "room:1"})
+    assert not elsewhere.asked  # nobody is there
+    join(ann, "room:1")
+    join(bob, "room:1")
+    ann.ask("say", {"topic": "room:1", "data": "hi"})
+    assert not ann.inbox
+    ((event, connections),) = elsewhere.asked
+    assert set(connections) == {ann.id, bob.id}
+    rig.app.send(event, [bob.id])
+    assert [one["data"] for one in bob.inbox] == ["hi"]
+    assert not ann.inbox
+
+
+@pytest.mark.parametrize("answer", [None, False, RuntimeError(SECRET)], ids=str)
+def test_what_nobody_takes_over_is_sent_here(answer: Any, logs: Lines) -> None:
+    rig = Rig(may_join, say, plugins=[Elsewhere(answer)])
+    ann = rig.client("ann")
+    join(ann, "room:1")
+    assert ann.ask("say", {"topic": "room:1"})["data"] == "said"
+    assert len(ann.inbox) == 1
+    said = [line["event"] for line in logs]
+    assert said == (["an event could not be handed over"] if answer else [])

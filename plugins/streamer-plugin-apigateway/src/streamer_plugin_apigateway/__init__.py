@@ -3,11 +3,12 @@
 Nothing of boto3 is imported before it is needed: a router that answers by itself never sends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streamer_core.markers import hookimpl
+from streamer_core.model.call import Outgoing
 from streamer_core.model.manifest import Manifest
 from streamer_core.ports import Change, Transport
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
@@ -19,7 +20,7 @@ __all__ = ["ApiGatewayPlugin"]
 
 
 class ApiGatewayPlugin:
-    """Opens the transport named `apigateway`, and wakes workers."""
+    """Opens the transport named `apigateway`, wakes workers, and has events sent to many."""
 
     Settings = ApiGatewaySettings
 
@@ -51,6 +52,15 @@ class ApiGatewayPlugin:
         if self.settings.timers is None:
             return None
         return self._waker.wake_later(change, self._app.clock.now())
+
+    @hookimpl
+    def streamer_fan_out(self, event: Outgoing, connections: Sequence[str]) -> bool | None:
+        """Have the notifier function send an event to many."""
+        if self.settings.notifier is None or len(connections) <= self.settings.fan_out:
+            return None
+        if left := self._waker.fan_out(event, connections):
+            self._app.send(event, left)
+        return True
 
     @hookimpl
     def streamer_lambda_entries(self, app: Any) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from streamer_core.errors import Refused, Unauthorized
 from streamer_core.log import get_logger
 from streamer_core.model import encode
 from streamer_core.ports import Change
-from streamer_plugin_apigateway import events, wakes
+from streamer_plugin_apigateway import errands, events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
 
 _MARGIN_MS = 10_000
@@ -105,6 +105,12 @@ def worker(event: Event, context: Any = None) -> Answer:
     with _ending_in_time(app, context):
         for change in wakes.woken_for(event):
             _work(app, change)
+    return {}
+
+
+def notifier(event: Event, _: Any = None) -> Answer:
+    """Send an event of a topic to those of its subscribers that the invocation names."""
+    application(handlers=False).send(*errands.decoded(event))
     return {}
 
 

@@ -16,6 +16,8 @@ class ApiGatewaySettings:
         region: left out: what the AWS environment says.
         worker: the worker function that is woken for requests of all lanes but `high`.
         high_worker: that of the lane `high`; left out: `worker`.
+        notifier: the function that sends events to many; left out: whoever publishes does.
+        fan_out: how many subscribers an event may have and still be sent by whoever publishes it.
         timers: the address of the queue through which a worker is woken later.
         parking: the address of the queue that keeps stream records nobody can read.
         at_once: how many messages are sent side by side.
@@ -26,6 +28,8 @@ class ApiGatewaySettings:
     region: str | None = None
     worker: str | None = None
     high_worker: str | None = None
+    notifier: str | None = None
+    fan_out: int = 200
     timers: str | None = None
     parking: str | None = None
     at_once: int = 32
@@ -34,6 +38,8 @@ class ApiGatewaySettings:
     def __post_init__(self) -> None:
         if not 1 <= self.at_once <= _MOST_AT_ONCE:
             raise ValueError(f"at_once: must be from 1 to {_MOST_AT_ONCE}")
+        if self.fan_out < 0:
+            raise ValueError("fan_out: must be 0 or more")
         for name in ("endpoint", "timers", "parking"):
             address = getattr(self, name)
             if address is not None and not address.startswith(("https://", "http://")):

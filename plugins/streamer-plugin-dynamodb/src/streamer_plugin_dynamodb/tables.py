@@ -145,7 +145,6 @@ class Updates(Model):
 
     class Meta:
         table_name = "updates"
-        stream_view_type = "NEW_IMAGE"
 
     request = UnicodeAttribute(hash_key=True)
     n = NumberAttribute(range_key=True)
