@@ -9,6 +9,7 @@ BENCH_STAMP := .venv/.bench
 EMULATORS := .venv/.emulators
 SAM := .venv/.sam
 
+PROCESSES ?= 2
 STACK ?= streamer
 
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
@@ -30,10 +31,11 @@ demo: $(STAMP) ## Run the quickstart: gateway, worker and client in one go
 	@$(PY) examples/quickstart/demo.py
 
 # `coverage run` rather than pytest-cov: it starts before anything is imported that it measures.
-# Child processes are measured too (`patch` in pyproject.toml).
+# Child processes are measured too (`patch` in pyproject.toml). conftest.py says which tests stay
+# together in one of the processes.
 test: $(STAMP) $(EMULATORS) ## Run all tests; coverage of lines and branches must reach 90 %
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage run -m pytest --numprocesses $(PROCESSES) --dist loadgroup
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --fail-under=90
 
@@ -41,7 +43,8 @@ test-fast: $(STAMP) $(EMULATORS) ## Run the tests but e2e, without coverage; sto
 	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/e2e
 
 chaos: $(STAMP) $(EMULATORS) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
-	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e tests/unit/engine/test_promises.py
+	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e tests/unit/engine/test_promises.py \
+		plugins/streamer-plugin-dynamodb/tests/test_queues.py
 
 bench: $(BENCH_STAMP) ## Measure it; needs a C compiler, and a quiet machine for figures to believe
 	@$(PY) -m benchmarks

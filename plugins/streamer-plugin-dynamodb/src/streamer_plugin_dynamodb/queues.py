@@ -38,6 +38,7 @@ from streamer_plugin_dynamodb.database import (
 from streamer_plugin_dynamodb.items import Plain
 from streamer_plugin_dynamodb.records import queue_of
 from streamer_plugin_dynamodb.slots import slot_key, slots_of
+from streamer_plugin_dynamodb.state import change
 from streamer_plugin_dynamodb.tables import Requests, State
 
 INDEX_LAG_MS = 5_000
@@ -92,13 +93,7 @@ class QueueVerbs(Base):
         while True:
             try:
                 self._db.write(
-                    Write(
-                        kind="Update",
-                        table=State,
-                        key=queue.item,
-                        actions=joined,
-                        condition=attribute("rank") <= value(request.due_at),
-                    )
+                    change(queue.item, *joined, when=attribute("rank") <= value(request.due_at))
                 )
             except Unmet as unmet:
                 if "blocked" in (unmet.found[0] or {}):
@@ -111,44 +106,36 @@ class QueueVerbs(Base):
 
     def _open(self, queue: Queue, due_at: int, joined: Sequence[Action]) -> bool:
         """Have a queue looked at from this time on; False where it changed meanwhile."""
-        opened = Write(
-            kind="Update",
-            table=State,
-            key=queue.item,
-            actions=[*joined, put("rank", due_at), attribute("ttl").remove()],
-            condition=absent("blocked") & (absent("rank") | (attribute("rank") > value(due_at))),
+        opened = change(
+            queue.item,
+            *joined,
+            put("rank", due_at),
+            attribute("ttl").remove(),
+            when=absent("blocked") & (absent("rank") | (attribute("rank") > value(due_at))),
         )
-        asleep = Write(
-            kind="Update",
-            table=State,
-            key=queue.sleeper,
-            actions=[put("rank", due_at)],
-            condition=absent("rank") | (attribute("rank") > value(due_at)),
+        asleep = change(
+            queue.sleeper,
+            put("rank", due_at),
+            when=absent("rank") | (attribute("rank") > value(due_at)),
         )
         if due_at <= self.clock.now():
             return self._written(opened, awake(queue))
-        touched = Write(kind="Update", table=State, key=queue.turn, actions=[add("revision", 1)])
+        touched = change(queue.turn, add("revision", 1))
         return self._written(opened, touched, asleep) or self._written(opened, touched)
 
     def _set_aside(self, queue: Queue, slot: Slot) -> bool:
         """Set a queue aside until a slot is let go; False where the slot has room again."""
-        full = Write(
-            kind="Update",
-            table=State,
-            key=slot_key(slot.key),
-            actions=[add("aside", frozenset({queue.name}))],
-            condition=attribute("running") >= value(slot.at_most),
+        full = change(
+            slot_key(slot.key),
+            add("aside", frozenset({queue.name})),
+            when=attribute("running") >= value(slot.at_most),
         )
-        blocked = Write(
-            kind="Update",
-            table=State,
-            key=queue.item,
-            actions=[
-                attribute("rank").remove(),
-                put("blocked", slot.key),
-                put("full_at", slot.at_most),
-                add("revision", 1),
-            ],
+        blocked = change(
+            queue.item,
+            attribute("rank").remove(),
+            put("blocked", slot.key),
+            put("full_at", slot.at_most),
+            add("revision", 1),
         )
         try:
             return self._written(full, blocked)
@@ -163,18 +150,13 @@ class QueueVerbs(Base):
                 self._reopen(Queue.named(name), slot.key)
 
     def _reopen(self, queue: Queue, slot: str) -> None:
-        left = Write(
-            kind="Update",
-            table=State,
-            key=slot_key(slot),
-            actions=[attribute("aside").delete(value(frozenset({queue.name})))],
-        )
-        opened = Write(
-            kind="Update",
-            table=State,
-            key=queue.item,
-            actions=[put("rank", 0), attribute("blocked").remove(), add("revision", 1)],
-            condition=attribute("blocked") == value(slot),
+        left = change(slot_key(slot), attribute("aside").delete(value(frozenset({queue.name}))))
+        opened = change(
+            queue.item,
+            put("rank", 0),
+            attribute("blocked").remove(),
+            add("revision", 1),
+            when=attribute("blocked") == value(slot),
         )
         if self._written(opened, awake(queue), left):
             self._feed_head(queue)
@@ -226,16 +208,12 @@ class TurnVerbs(QueueVerbs):
         """Note that a tenant was served: it comes last now."""
         self._last_stamp = stamp = max(self._last_stamp + 1, time.time_ns())
         self._db.write(
-            Write(
-                kind="Update",
-                table=State,
-                key=Queue.named(queue_of(request)).turn,
-                actions=[
-                    put("served", stamp),
-                    put("rank", stamp),
-                    add("revision", 1),
-                    attribute("ttl").remove(),
-                ],
+            change(
+                Queue.named(queue_of(request)).turn,
+                put("served", stamp),
+                put("rank", stamp),
+                add("revision", 1),
+                attribute("ttl").remove(),
             )
         )
 
@@ -274,12 +252,12 @@ class TurnVerbs(QueueVerbs):
         rank = put("rank", later["due_at"]) if later else attribute("rank").remove()
         forget = [] if later else [put("ttl", self._ttl())]
         self._written(
-            Write(
-                kind="Update",
-                table=State,
-                key=queue.item,
-                actions=[rank, *forget, add("revision", 1)],
-                condition=attribute("revision") == value(seen.get("revision", 0)),
+            change(
+                queue.item,
+                rank,
+                *forget,
+                add("revision", 1),
+                when=attribute("revision") == value(seen.get("revision", 0)),
             )
         )
 
@@ -291,21 +269,16 @@ class TurnVerbs(QueueVerbs):
             return
         queue = Queue(lane, turn["id"], "")
         writes = [
-            Write(
-                kind="Update",
-                table=State,
-                key=queue.turn,
-                actions=[
-                    attribute("rank").remove(),
-                    put("ttl", self._ttl()),
-                    add("revision", 1),
-                ],
-                condition=attribute("revision") == value(seen.get("revision", 0)),
+            change(
+                queue.turn,
+                attribute("rank").remove(),
+                put("ttl", self._ttl()),
+                add("revision", 1),
+                when=attribute("revision") == value(seen.get("revision", 0)),
             )
         ]
         if first is not None:
-            asleep = [put("rank", first["rank"])]
-            writes += [Write(kind="Update", table=State, key=queue.sleeper, actions=asleep)]
+            writes.append(change(queue.sleeper, put("rank", first["rank"])))
         self._written(*writes)
 
     def _ttl(self) -> int:
@@ -314,15 +287,11 @@ class TurnVerbs(QueueVerbs):
 
 def awake(queue: Queue) -> Write:
     """Give the write that gives a tenant its turn, in the place that its last claim left it."""
-    return Write(
-        kind="Update",
-        table=State,
-        key=queue.turn,
-        actions=[
-            attribute("rank").set(attribute("served") | value(0)),
-            add("revision", 1),
-            attribute("ttl").remove(),
-        ],
+    return change(
+        queue.turn,
+        attribute("rank").set(attribute("served") | value(0)),
+        add("revision", 1),
+        attribute("ttl").remove(),
     )
 
 

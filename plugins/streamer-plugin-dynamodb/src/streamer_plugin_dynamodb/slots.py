@@ -12,7 +12,7 @@ from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
 from streamer_plugin_dynamodb.database import Write, absent, add, attribute, value
 from streamer_plugin_dynamodb.items import Plain, key
-from streamer_plugin_dynamodb.tables import State
+from streamer_plugin_dynamodb.state import change
 
 
 def slot_key(name: str) -> Plain:
@@ -31,13 +31,7 @@ def slots_of(request: Request) -> list[Slot]:
 def taken(request: Request, *, limited: bool) -> list[Write]:
     """Give the writes that take a request's slots, in the order of `slots_of`."""
     return [
-        Write(
-            kind="Update",
-            table=State,
-            key=slot_key(slot.key),
-            actions=[add("running", 1)],
-            condition=has_room(slot) if limited else None,
-        )
+        change(slot_key(slot.key), add("running", 1), when=has_room(slot) if limited else None)
         for slot in slots_of(request)
     ]
 
@@ -51,7 +45,4 @@ def has_room(slot: Slot) -> Condition:
 
 def let_go(request: Request) -> list[Write]:
     """Give the writes that let a request's slots go."""
-    return [
-        Write(kind="Update", table=State, key=slot_key(slot.key), actions=[add("running", -1)])
-        for slot in slots_of(request)
-    ]
+    return [change(slot_key(slot.key), add("running", -1)) for slot in slots_of(request)]

@@ -12,11 +12,13 @@ from streamer_core.testing.contracts.store.base import StoreRules, completed, ru
 
 ANN = Query(tenant="acme", user="ann")
 QUERIES = [
-    ANN,
-    Query(tenant="acme"),
-    Query(),
-    Query(action="report"),
-    Query(statuses=frozenset({Status.PENDING, Status.RETRYING})),
+    pytest.param(ANN, id="a user's"),
+    pytest.param(Query(tenant="acme"), id="a tenant's"),
+    pytest.param(Query(), id="all"),
+    pytest.param(Query(action="report"), id="an action's"),
+    pytest.param(
+        Query(statuses=frozenset({Status.PENDING, Status.RETRYING})), id="of two statuses"
+    ),
 ]
 
 
@@ -27,7 +29,7 @@ class QueryRules(StoreRules):
         """Without a cursor."""
         assert store.query(ANN) == Page(items=())
 
-    @pytest.mark.parametrize("query", QUERIES, ids=repr)
+    @pytest.mark.parametrize("query", QUERIES)
     def test_the_newest_comes_first(self, store: Store, clock: ManualClock, query: Query) -> None:
         """By `created_at`, for every kind of query."""
         for name in ("first", "second", "third"):
@@ -97,7 +99,7 @@ class QueryRules(StoreRules):
         assert _ids(store.query(Query(since=start + 20))) == ["3", "2"]
         assert _ids(store.query(Query(tenant="acme", user="ann", until=start + 10))) == ["0"]
 
-    @pytest.mark.parametrize("query", QUERIES, ids=repr)
+    @pytest.mark.parametrize("query", QUERIES)
     def test_a_walk_sees_each_request_once(
         self, store: Store, clock: ManualClock, query: Query
     ) -> None:
