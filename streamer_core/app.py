@@ -122,8 +122,11 @@ class Streamer:
         """Let a connection in, or raise Refused with the HTTP status to answer."""
         return connect.connect(self.runtime, handshake)
 
-    def receive(self, connection: Connection, data: bytes) -> Received:
-        """Take one text frame; never raises for what a client sends."""
+    def receive(self, connection: Connection | None, data: bytes) -> Received:
+        """Take one text frame; never raises for what a client sends.
+
+        None for a connection that is not known any more: the answer closes it.
+        """
         return receive.receive(self.runtime, connection, data)
 
     def take(self, connection: Connection, data: bytes) -> Received | Storing:

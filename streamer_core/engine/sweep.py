@@ -187,7 +187,7 @@ def _connections(rt: Runtime) -> int:
 
 
 def _forget(rt: Runtime, connection_id: str) -> bool:
-    deliver.forget(rt, connection_id, "expired")
+    deliver.dismiss(rt, connection_id, "expired")
     return True
 
 
