@@ -1011,6 +1011,34 @@ def streamer_on_dead_letter(request: Request, failure: Failure) -> None:
 
 
 @hookspec
+def streamer_on_sweep() -> None:
+    """Look for what everybody else has missed.
+
+    Called: at the beginning of each round of the sweeper, each minute as a rule; by several
+    sweepers at once, perhaps, so that what it changes must be a conditional write.
+    Answers (observe): all are told; what they give back is ignored.
+
+    Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
+    Blocks: may, a few seconds at most: the core's own duties come after it.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+
+        class LastRoundPlugin:               # for an alarm: does the sweeper still come round?
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_on_sweep(self):
+                self.app.store.put_value("last-round", self.app.clock.now())
+        ```
+
+    Added in 0.1. Implemented by: none yet; planned: jwt.
+    """
+
+
+@hookspec
 def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
     """Learn that a circuit opened or closed.
 

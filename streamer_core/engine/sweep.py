@@ -49,6 +49,7 @@ def sweep(rt: Runtime) -> Swept:
     Raises:
         StoreError: the store failed; what was done stays done.
     """
+    rt.tell("streamer_on_sweep")
     return Swept(
         lapsed=_lapsed(rt),
         cancelled=_cancelling(rt),

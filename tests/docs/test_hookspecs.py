@@ -404,6 +404,14 @@ def test_sends_are_counted(case: Case) -> None:
     assert case.plugin.sent == {("event", "gone"): 1}
 
 
+@shows("streamer_on_sweep")
+def test_a_round_is_noted(case: Case) -> None:
+    case.app.sweep()
+    noted = case.app.store.get_value("last-round")
+    assert noted is not None
+    assert noted.data == case.app.clock.now()
+
+
 @shows("streamer_on_flush")
 def test_lines_are_written(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.app.runtime.measure("probe.count", 2)

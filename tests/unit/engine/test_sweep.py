@@ -185,6 +185,27 @@ def test_a_transport_that_fails_keeps_no_connection(logs: Lines) -> None:
     assert rig.store.delete_connection(client.id) is None
 
 
+class Duty:
+    """Counts the rounds, and fails."""
+
+    rounds = 0
+
+    @hookimpl
+    def streamer_on_sweep(self) -> None:
+        self.rounds += 1
+        raise RuntimeError("no")
+
+
+def test_plugins_sweep_first_and_hinder_no_other_duty(logs: Lines) -> None:
+    duty = Duty()
+    rig = Rig(function, plugins=[duty])
+    rig.client(expires=rig.clock.now() + 1000)
+    rig.clock.advance(1000)
+    assert rig.app.sweep().connections == 1
+    assert duty.rounds == 1
+    assert [line["event"] for line in logs] == ["observer failed"]
+
+
 def test_what_has_expired_is_purged() -> None:
     rig = Rig(function)
     client = queued(rig)
