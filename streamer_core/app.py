@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from streamer_core import defaults, implementations, plugins
 from streamer_core import freeze as frozen_file
 from streamer_core.defaults import Defaults
-from streamer_core.engine import connect, receive
+from streamer_core.engine import connect, deliver, receive
 from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
@@ -140,6 +140,10 @@ class Streamer:
     def disconnect(self, connection_id: str, reason: str = "") -> None:
         """Forget a connection; its requests go on."""
         connect.disconnect(self.runtime, connection_id, reason)
+
+    def dismiss(self, connection_id: str, reason: str) -> None:
+        """Say goodbye on a connection, close it, and forget it; its requests go on."""
+        deliver.dismiss(self.runtime, connection_id, reason)
 
     def work(self) -> bool:
         """Claim the next due request and run it in this thread; False where there was none."""
