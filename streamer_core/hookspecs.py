@@ -187,7 +187,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
+    (`streamer token`, `streamer jwt`).
     """
 
 
@@ -347,7 +348,8 @@ def streamer_authenticate(handshake: Handshake) -> Principal | None:
                 return Principal(user="ada", scopes=frozenset({"reports"}))
         ```
 
-    Added in 0.1. Implemented by: local (without another authenticator, on loopback); planned: jwt.
+    Added in 0.1. Implemented by: jwt, local (without another authenticator, on
+    loopback).
     """
 
 
@@ -439,7 +441,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: ratelimit.
+    Added in 0.1. Implemented by: jwt (revoked tokens); planned: ratelimit.
     """
 
 
@@ -1034,7 +1036,7 @@ def streamer_on_sweep() -> None:
                 self.app.store.put_value("last-round", self.app.clock.now())
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: jwt.
+    Added in 0.1. Implemented by: jwt (ends the connections of revoked tokens).
     """
 
 
@@ -1172,7 +1174,7 @@ def streamer_health() -> Health | None:
                 return Health(name="disk", ok=free_mb > 100, detail=f"{free_mb} MB are free")
         ```
 
-    Added in 0.1. Implemented by: local (its worker processes); planned: jwt.
+    Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys).
     """
 
 
