@@ -1,6 +1,8 @@
 """An application that lets in by tokens, in memory and on a clock that is moved by hand."""
 
+import hmac
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,11 +11,14 @@ import pytest
 from streamer_plugin_jwt.testing import LoopbackIssuer
 
 from streamer_core import Settings, Streamer, handler
-from streamer_core.errors import Unauthorized
+from streamer_core.errors import Refused
 from streamer_core.handlers import declared
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
+from tests.conftest import logs
+
+__all__ = ["logs"]
 
 SECRET = "a-secret-of-the-tests-that-is-quite-long-enough-for-all-of-hmac-512"
 
@@ -65,6 +70,16 @@ class Door:
     ) -> str:
         return jwt.encode(self.claims(**other), key, algorithm=algorithm, headers=headers)
 
+    def sign_raw(self, claims: dict[str, Any], **headers: Any) -> str:
+        """Sign claims that PyJWT would not."""
+        return self.sign_text(json.dumps(claims), **headers)
+
+    def sign_text(self, claims: str, key: bytes = SECRET.encode(), **headers: Any) -> str:
+        """Sign any text as claims, with HS256 whatever the header says."""
+        head = json.dumps({"alg": "HS256", "typ": "JWT", **headers})
+        signed = f"{_base64(head.encode())}.{_base64(claims.encode())}"
+        return f"{signed}.{_base64(hmac.digest(key, signed.encode(), 'sha256'))}"
+
     def connect(self, token: str | None) -> Connection:
         connection_id = self.transport.connect()
         return self.app.connect(Handshake(connection_id=connection_id, token=token))
@@ -72,16 +87,27 @@ class Door:
     def let_in(self, token: str | None) -> Principal:
         return self.connect(token).principal
 
-    def lets_in(self, token: str | None) -> bool:
+    def refusal(self, token: str | None) -> Refused | None:
+        """Give the error that keeps the client out; None lets it in."""
         try:
             self.let_in(token)
-        except Unauthorized:
-            return False
-        return True
+        except Refused as error:
+            return error
+        return None
+
+    def lets_in(self, token: str | None) -> bool:
+        """Tell whether the client is let in; it is kept out by a 401 alone."""
+        error = self.refusal(token)
+        assert error is None or error.http_status == 401, error
+        return error is None
 
     def ask(self, connection: Connection, action: str, payload: Any = None) -> list[Any]:
         data = json.dumps({"id": "r", "action": action, "payload": payload or {}}).encode()
         return [json.loads(frame) for frame in self.app.receive(connection, data).frames]
+
+
+def _base64(data: bytes) -> str:
+    return urlsafe_b64encode(data).decode().rstrip("=")
 
 
 @pytest.fixture

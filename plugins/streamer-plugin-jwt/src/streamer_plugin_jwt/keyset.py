@@ -169,7 +169,9 @@ class Fetched(KeySet):
                 join = True
             under_way = self._under_way
         if join and under_way is not None and not under_way.wait(wait_s):
-            self._problem = "the fetch takes too long"
+            with self._lock:
+                if self._under_way is under_way:
+                    self._problem = "the fetch takes too long"
 
     def _may_try(self) -> bool:
         if self._tried_at is None:
