@@ -15,6 +15,7 @@ from streamer_core.errors import Refused
 from streamer_core.handlers import declared
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
+from streamer_core.ports import Store
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
 from tests.conftest import logs
 
@@ -33,13 +34,18 @@ def unguarded() -> str:
     return "open"
 
 
+SYMMETRIC = {"keys": ["env:JWT_SECRET"]}
+
+
 class Door:
     """An application with `[plugins.jwt]` as given."""
 
-    def __init__(self, beside: "Door | None" = None, /, **section: Any) -> None:
+    def __init__(
+        self, beside: "Door | None" = None, /, *, store: Store | None = None, **section: Any
+    ) -> None:
         self.section = section
         self.clock = beside.clock if beside else ManualClock()
-        self.store = MemoryStore(self.clock, beside.store.data if beside else None)
+        self.store: Any = store or MemoryStore(self.clock, beside.store.data if beside else None)
         self.transport = beside.transport if beside else MemoryTransport()
         self.app = Streamer.start(
             Settings.of({"plugins": ["jwt"]}, {"jwt": section}),
@@ -117,7 +123,8 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Door]]:
     opened: list[Door] = []
 
     def open_door(beside: Door | None = None, /, **section: Any) -> Door:
-        opened.append(Door(beside, **(section or {"keys": ["env:JWT_SECRET"]})))
+        has_keys = any(name in section for name in ("keys", "issuer", "issuers", "jwks"))
+        opened.append(Door(beside, **section if has_keys else {**section, **SYMMETRIC}))
         return opened[-1]
 
     yield open_door

@@ -26,7 +26,7 @@ def first(issuer: LoopbackIssuer) -> TestKey:
 @pytest.fixture
 def fed(door: OpenDoor, issuer: LoopbackIssuer, first: TestKey) -> Any:
     """Give a door that fetches its keys from the issuer."""
-    return door(issuer=issuer.url, audience=["app"])
+    return door(issuer=issuer.url, audience=["app"], timeout="10s")
 
 
 def token_of(opened: Any, key: TestKey, **claims: Any) -> str:
@@ -149,11 +149,11 @@ def test_without_any_set_nobody_is_let_in(fed: Any, issuer: LoopbackIssuer, firs
     for _ in range(5):
         refusal = fed.refusal(token_of(fed, first))
         assert isinstance(refusal, Unavailable)
-        assert refusal.retry_after_ms == 5000
+        assert refusal.retry_after_ms == 20_000
     assert issuer.fetches() == 1, "not once for each who knocks"
     assert not health_of(fed).ok
     issuer.answer = None
-    fed.clock.advance_s(6)
+    fed.clock.advance_s(20)
     assert fed.lets_in(token_of(fed, first))
 
 
@@ -286,6 +286,5 @@ def test_health_begins_to_fetch_where_nobody_came_yet(
     fed: Any, issuer: LoopbackIssuer, first: TestKey
 ) -> None:
     """The gateway's own process lets nobody in, and is asked how it is."""
-    found = health_of(fed)
-    assert (found.ok, found.degraded, found.detail) == (True, False, "jwt: 1 fetched 0 s ago")
+    _until(lambda: health_of(fed).detail == "jwt: 1 fetched 0 s ago")
     assert issuer.fetches() == 1

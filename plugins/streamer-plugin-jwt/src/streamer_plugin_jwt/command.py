@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamer_plugin_jwt.plugin import JwtPlugin
 
 _NOT_WELL = 1
+_PATIENCE_S = 10.0
 
 
 def commands(plugin: "JwtPlugin") -> Sequence[click.Command]:
@@ -99,7 +100,7 @@ def revoked(plugin: "JwtPlugin") -> None:
     with _denylist(plugin) as denylist:
         entries = sorted(denylist.entries(), key=lambda one: int(one["at"]))
     for one in entries:
-        what = f"token {one['token_id']}" if "token_id" in one else "all tokens before"
+        what = f"token {one['token_id']}" if "token_id" in one else "all tokens issued before"
         click.echo(f"{_when(one['at'])}  {one['tenant']}  {one['user']}  {what}")
 
 
@@ -107,12 +108,10 @@ def revoked(plugin: "JwtPlugin") -> None:
 @click.pass_context
 def keys(context: click.Context) -> None:
     """Read or fetch the keys of all issuers, and say how they are; exit code 1 if not well."""
-    well = True
-    for one in context.obj.verifier.key_sets():
-        ok, degraded, said = one.state()
-        well = well and ok and not degraded
-        click.echo(said)
-    if not well:
+    states = [one.state(_PATIENCE_S) for one in context.obj.verifier.key_sets()]
+    for state in states:
+        click.echo(state.said)
+    if not all(state.ok and not state.degraded for state in states):
         context.exit(_NOT_WELL)
 
 

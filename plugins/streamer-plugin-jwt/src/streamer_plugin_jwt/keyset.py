@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from streamer_core.errors import Unavailable
 from streamer_core.log import get_logger
 from streamer_core.ports import Clock
+from streamer_core.records import record
 from streamer_plugin_jwt.keys import BadKey, Key
 from streamer_plugin_jwt.sources import Unreadable
 
@@ -22,12 +23,17 @@ Load = Callable[[], Sequence[Key]]
 _AGAIN_MS = 60_000
 """A set that serves is fetched again at most each minute, whatever kids tokens name."""
 
-_FIRST_AGAIN_MS = 5_000
 _MOST_UNDER_WAY = 3
 """The one that is waited for, and those that nobody waits for any more: of a server that drips."""
 
-_LOOK_S = 0.5
-"""How long a look at the health waits."""
+
+@record
+class State:
+    """How a key set is: whether it serves, whether it does so though it cannot be fetched."""
+
+    ok: bool
+    said: str
+    degraded: bool = False
 
 
 class KeySet(ABC):
@@ -42,8 +48,8 @@ class KeySet(ABC):
         """
 
     @abstractmethod
-    def state(self) -> tuple[bool, bool, str]:
-        """Tell whether it is ok, whether it is degraded, and how it is in words."""
+    def state(self, wait_s: float) -> State:
+        """Tell how it is. One that is not there, or old, is fetched: for so long is it waited."""
 
     def find(self, kid: str | None, algorithm: str) -> Sequence[Key]:
         """Give the keys that a token with this header may be signed with; none where none may.
@@ -80,13 +86,13 @@ class Fixed(KeySet):
                 raise Unavailable("The keys cannot be read") from None
         return self._keys
 
-    def state(self) -> tuple[bool, bool, str]:
+    def state(self, wait_s: float) -> State:  # noqa: ARG002 - nothing is fetched
         """Tell how it is; reads the keys."""
         try:
             count = len(self.keys(None))
         except Unavailable:
-            return False, False, f"{self._name}: the keys cannot be read"
-        return True, False, f"{self._name}: {count} fixed"
+            return State(ok=False, said=f"{self._name}: the keys cannot be read")
+        return State(ok=True, said=f"{self._name}: {count} fixed")
 
 
 class Fetched(KeySet):
@@ -131,20 +137,21 @@ class Fetched(KeySet):
         if kid is not None and all(key.kid != kid for key in self._usable()):
             self._fetch(self._timeout_s, join=True)
         if not (keys := self._usable()):
-            raise Unavailable("The keys cannot be fetched", retry_after_ms=_FIRST_AGAIN_MS)
+            raise Unavailable("The keys cannot be fetched", retry_after_ms=self._pause_ms())
         return keys
 
-    def state(self) -> tuple[bool, bool, str]:
-        """Tell how it is; a set that is not there, or old, begins to be fetched."""
+    def state(self, wait_s: float) -> State:
+        """Tell how it is. One that is not there, or old, is fetched: for so long is it waited."""
         if self._is_old():
-            self._fetch(min(_LOOK_S, self._timeout_s), join=True)
+            self._fetch(min(wait_s, self._timeout_s), join=True)
         problem = f"; {self._problem}" if self._problem else ""
         if self._good is None:
-            return not problem, False, f"{self._name}: not fetched yet{problem}"
+            return State(ok=not problem, said=f"{self._name}: not fetched yet{problem}")
         at, keys = self._good
         ok = bool(self._usable())
         age_s = (self._clock.now() - at) // 1000
-        return ok, ok and bool(problem), f"{self._name}: {len(keys)} fetched {age_s} s ago{problem}"
+        said = f"{self._name}: {len(keys)} fetched {age_s} s ago{problem}"
+        return State(ok=ok, degraded=ok and bool(problem), said=said)
 
     def _usable(self) -> Sequence[Key]:
         if self._good is None or self._passed(self._good[0], self._stale_ms):
@@ -176,9 +183,11 @@ class Fetched(KeySet):
     def _may_try(self) -> bool:
         if self._tried_at is None:
             return True
-        pause = _AGAIN_MS if self._usable() else _FIRST_AGAIN_MS
-        pause = max(pause, round(self._timeout_s * 2000))
-        return self._alive < _MOST_UNDER_WAY and self._passed(self._tried_at, pause)
+        return self._alive < _MOST_UNDER_WAY and self._passed(self._tried_at, self._pause_ms())
+
+    def _pause_ms(self) -> int:
+        """Give how long after a try the next may begin: the first one is over by then."""
+        return _AGAIN_MS if self._usable() else round(2000 * self._timeout_s)
 
     def _begin(self) -> None:
         """Fetch in a thread of its own: not all that it waits for is bounded."""

@@ -16,6 +16,9 @@ from streamer_plugin_jwt.settings import JwtSettings
 from streamer_plugin_jwt.tokens import BadToken, looks_like_one
 from streamer_plugin_jwt.verifier import Verifier
 
+_LOOK_S = 0.5
+"""How long a look at the health waits for keys that must be fetched."""
+
 
 class JwtPlugin:
     """Knows clients by signed tokens, revokes these, and issues some for development."""
@@ -65,12 +68,12 @@ class JwtPlugin:
     def streamer_health(self) -> Health | None:
         """Say how old the keys are, and whether they can be fetched."""
         began = self._app.clock.monotonic()
-        states = [one.state() for one in self.verifier.key_sets()]
+        states = [one.state(_LOOK_S) for one in self.verifier.key_sets()]
         return Health(
             name="jwt",
-            ok=all(ok for ok, _, _ in states),
-            degraded=any(degraded for _, degraded, _ in states),
-            detail="; ".join(said for _, _, said in states),
+            ok=all(one.ok for one in states),
+            degraded=any(one.degraded for one in states),
+            detail="; ".join(one.said for one in states),
             latency_ms=(self._app.clock.monotonic() - began) * 1000,
         )
 
