@@ -44,9 +44,9 @@ class Door:
         self, beside: "Door | None" = None, /, *, store: Store | None = None, **section: Any
     ) -> None:
         self.section = section
-        self.clock = beside.clock if beside else ManualClock()
+        self.clock: ManualClock = beside.clock if beside else ManualClock()
         self.store: Any = store or MemoryStore(self.clock, beside.store.data if beside else None)
-        self.transport = beside.transport if beside else MemoryTransport()
+        self.transport: MemoryTransport = beside.transport if beside else MemoryTransport()
         self.app = Streamer.start(
             Settings.of({"plugins": ["jwt"]}, {"jwt": section}),
             store=self.store,
