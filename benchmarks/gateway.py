@@ -19,6 +19,7 @@ END_S = 60
 PROJECT = """\
 [streamer]
 handlers = ["handlers"]
+plugins = ["local", "sqlite"]
 
 [plugins.sqlite]
 path = "streamer.db"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from streamer_core import defaults, implementations, plugins
 from streamer_core import freeze as frozen_file
 from streamer_core.defaults import Defaults
-from streamer_core.engine import connect, receive
+from streamer_core.engine import connect, deliver, receive
 from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
@@ -122,8 +122,11 @@ class Streamer:
         """Let a connection in, or raise Refused with the HTTP status to answer."""
         return connect.connect(self.runtime, handshake)
 
-    def receive(self, connection: Connection, data: bytes) -> Received:
-        """Take one text frame; never raises for what a client sends."""
+    def receive(self, connection: Connection | None, data: bytes) -> Received:
+        """Take one text frame; never raises for what a client sends.
+
+        None for a connection that is not known any more: the answer closes it.
+        """
         return receive.receive(self.runtime, connection, data)
 
     def take(self, connection: Connection, data: bytes) -> Received | Storing:
@@ -137,6 +140,10 @@ class Streamer:
     def disconnect(self, connection_id: str, reason: str = "") -> None:
         """Forget a connection; its requests go on."""
         connect.disconnect(self.runtime, connection_id, reason)
+
+    def dismiss(self, connection_id: str, reason: str) -> None:
+        """Say goodbye on a connection, close it, and forget it; its requests go on."""
+        deliver.dismiss(self.runtime, connection_id, reason)
 
     def work(self) -> bool:
         """Claim the next due request and run it in this thread; False where there was none."""

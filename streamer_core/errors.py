@@ -8,6 +8,7 @@ StreamerError
 │   ├── InvalidAction            INVALID_ACTION       no handler of that name
 │   ├── Invalid                  VALIDATION_ERROR     a field or the payload is wrong
 │   ├── Unauthorized             UNAUTHORIZED
+│   │   └── ConnectionOver       UNAUTHORIZED         the connection is closed after it
 │   ├── Forbidden                FORBIDDEN
 │   ├── NotFound                 NOT_FOUND
 │   ├── RateLimited              RATE_LIMITED         retryable
@@ -102,6 +103,19 @@ class Unauthorized(Refused):
 
     code = "UNAUTHORIZED"
     http_status = 401
+
+
+class ConnectionOver(Unauthorized):
+    """A message on a connection that may not go on: it gets `goodbye`, and is closed.
+
+    Args:
+        message: what the client may read.
+        reason: one word for `goodbye`.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Forbidden(Refused):

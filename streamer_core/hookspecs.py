@@ -187,7 +187,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
+    (`streamer token`, `streamer jwt`).
     """
 
 
@@ -347,7 +348,8 @@ def streamer_authenticate(handshake: Handshake) -> Principal | None:
                 return Principal(user="ada", scopes=frozenset({"reports"}))
         ```
 
-    Added in 0.1. Implemented by: local (without another authenticator, on loopback); planned: jwt.
+    Added in 0.1. Implemented by: jwt, local (without another authenticator, on
+    loopback).
     """
 
 
@@ -416,8 +418,9 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
 
     Raises:
         RateLimited: with `retry_after_ms` where it is known: 429 for a connection, else the
-            client's `error`. Other Refused likewise; any other error is logged and refuses with
-            `INTERNAL_ERROR`. A StoreError refuses with `STORAGE_ERROR`: catch it to let pass.
+            client's `error`. Other Refused likewise: ConnectionOver ends the connection besides.
+            Any other error is logged and refuses with `INTERNAL_ERROR`, a StoreError with
+            `STORAGE_ERROR`: catch it to let pass.
 
     Blocks: one round trip to the store at most.
 
@@ -439,7 +442,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: ratelimit.
+    Added in 0.1. Implemented by: jwt (revoked tokens); planned: ratelimit.
     """
 
 
@@ -1054,6 +1057,34 @@ def streamer_on_dead_letter(request: Request, failure: Failure) -> None:
 
 
 @hookspec
+def streamer_on_sweep() -> None:
+    """Look for what everybody else has missed.
+
+    Called: at the beginning of each round of the sweeper, each minute as a rule; by several
+    sweepers at once, perhaps, so that what it changes must be a conditional write.
+    Answers (observe): all are told; what they give back is ignored.
+
+    Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
+    Blocks: may, a few seconds at most: the core's own duties come after it.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+
+        class LastRoundPlugin:               # for an alarm: does the sweeper still come round?
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_on_sweep(self):
+                self.app.store.put_value("last-round", self.app.clock.now())
+        ```
+
+    Added in 0.1. Implemented by: jwt (ends the connections of revoked tokens).
+    """
+
+
+@hookspec
 def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
     """Learn that a circuit opened or closed.
 
@@ -1187,7 +1218,7 @@ def streamer_health() -> Health | None:
                 return Health(name="disk", ok=free_mb > 100, detail=f"{free_mb} MB are free")
         ```
 
-    Added in 0.1. Implemented by: local (its worker processes); planned: jwt.
+    Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys).
     """
 
 

@@ -11,6 +11,9 @@ from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Request
 from streamer_core.ports import Delivery
 
+GOING_AWAY = 1001
+"""The code that a connection is closed with (RFC 6455, 7.4.1)."""
+
 _PAGE = 200
 _PATIENCE_S = 1.0
 _STEP_S = 0.05
@@ -102,6 +105,18 @@ def send_patiently(rt: Runtime, outgoing: Outgoing, connection_id: str) -> bool:
         time.sleep(_STEP_S)
         waited += _STEP_S
     return True
+
+
+def dismiss(rt: Runtime, connection_id: str, reason: str) -> None:
+    """Say goodbye on a connection that is still open, close it, and forget it in any case."""
+    goodbye = encode.goodbye(rt.clock.now(), reason, 0)
+    try:
+        if rt.transport.send(connection_id, goodbye.data) is not Delivery.GONE:
+            rt.transport.close_connection(connection_id, GOING_AWAY, reason)
+    except Exception:
+        # Whoever is still there is refused, and closed, with the next message.
+        rt.log.exception("transport failed", type=goodbye.type)
+    forget(rt, connection_id, reason)
 
 
 def forget_if_possible(rt: Runtime, connection_id: str, reason: str) -> None:

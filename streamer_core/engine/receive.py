@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from streamer_core.engine import submit
+from streamer_core.engine.deliver import GOING_AWAY
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
 from streamer_core.errors import (
+    ConnectionOver,
     InvalidAction,
     Refused,
     StorageFailed,
     StoreError,
-    Unauthorized,
     Unavailable,
 )
 from streamer_core.handlers import RESERVED
@@ -23,7 +24,7 @@ from streamer_core.model.message import Message
 from streamer_core.ports import Enqueued
 
 
-def receive(rt: Runtime, connection: Connection, data: bytes) -> Received:
+def receive(rt: Runtime, connection: Connection | None, data: bytes) -> Received:
     """Take one message; whatever is wrong with it or with us becomes an `error` message."""
     taken = take(rt, connection, data)
     return taken if isinstance(taken, Received) else store(rt, [taken])[0]
@@ -46,8 +47,11 @@ def _stored(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Rece
         return _failed(rt, error, storing.message)
 
 
-def take(rt: Runtime, connection: Connection, data: bytes) -> Received | Storing:
-    """Take one message as far as there is nothing to store: answered, or to be stored."""
+def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | Storing:
+    """Take one message as far as there is nothing to store: answered, or to be stored.
+
+    None: the connection that it came on is not known any more.
+    """
     message: Message | None = None
     try:
         message = decode(
@@ -72,9 +76,9 @@ def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes 
     return _refused(rt, Refused("The message could not be handled"), message, data)
 
 
-def _handle(rt: Runtime, connection: Connection, message: Message) -> Received | Storing:
-    if connection.expires_at <= rt.clock.now():
-        raise Unauthorized("The connection is over; open a new one")
+def _handle(rt: Runtime, connection: Connection | None, message: Message) -> Received | Storing:
+    if connection is None or connection.expires_at <= rt.clock.now():
+        raise ConnectionOver("The connection is over; open a new one", reason="expired")
     if message.action.startswith(RESERVED):
         from streamer_core.engine import framework  # noqa: PLC0415 - and all that ends requests
 
@@ -106,4 +110,9 @@ def _refused(rt: Runtime, error: Refused, message: Message | None, data: bytes) 
     too_large = len(data) > rt.settings.max_message_bytes
     # An oversized message is not parsed only to name its id.
     request_id = message.id if message else None if too_large else request_id_of(data)
-    return Received(frames=(encode.refused(rt.clock.now(), request_id, error).data,))
+    now = rt.clock.now()
+    refusal = encode.refused(now, request_id, error).data
+    if not isinstance(error, ConnectionOver):
+        return Received(frames=(refusal,))
+    goodbye = encode.goodbye(now, error.reason, 0).data
+    return Received(frames=(refusal, goodbye), close=(GOING_AWAY, error.reason))

@@ -49,6 +49,7 @@ def sweep(rt: Runtime) -> Swept:
     Raises:
         StoreError: the store failed; what was done stays done.
     """
+    rt.tell("streamer_on_sweep")
     return Swept(
         lapsed=_lapsed(rt),
         cancelled=_cancelling(rt),
@@ -187,7 +188,7 @@ def _connections(rt: Runtime) -> int:
 
 
 def _forget(rt: Runtime, connection_id: str) -> bool:
-    deliver.forget(rt, connection_id, "expired")
+    deliver.dismiss(rt, connection_id, "expired")
     return True
 
 

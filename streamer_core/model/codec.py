@@ -90,6 +90,8 @@ def connection_to_plain(connection: Connection) -> dict[str, Any]:
         "tenant": principal.tenant,
         "scopes": sorted(principal.scopes),
         "token_expires_at": principal.expires_at,
+        "token_id": principal.token_id,
+        "token_issued_at": principal.issued_at,
     }
 
 
@@ -105,6 +107,8 @@ def connection_from_plain(plain: Mapping[str, Any]) -> Connection:
             tenant=plain["tenant"],
             scopes=frozenset(plain.get("scopes") or ()),
             expires_at=plain.get("token_expires_at"),
+            token_id=plain.get("token_id"),
+            issued_at=plain.get("token_issued_at"),
         ),
     )
 

@@ -19,6 +19,8 @@ class Principal:
         tenant: whose data this is; requests, topics and ids never cross it.
         scopes: rights, compared as whole strings.
         expires_at: Unix ms after which the identity is no longer good, or None.
+        token_id, issued_at: which token said so, and when (Unix ms) it was issued, where the
+            authenticator knows: by them a token can be revoked under a live connection.
         claims: whatever else the authenticator learnt; never sent, never logged.
     """
 
@@ -26,6 +28,8 @@ class Principal:
     tenant: str = "default"
     scopes: frozenset[str] = frozenset()
     expires_at: int | None = None
+    token_id: str | None = None
+    issued_at: int | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def may(self, scope: str) -> bool:

@@ -415,6 +415,14 @@ def test_many_are_sent_to_beside(case: Case) -> None:
     assert inbox.wait_for(lambda _: True) == {}
 
 
+@shows("streamer_on_sweep")
+def test_a_round_is_noted(case: Case) -> None:
+    case.app.sweep()
+    noted = case.app.store.get_value("last-round")
+    assert noted is not None
+    assert noted.data == case.app.clock.now()
+
+
 @shows("streamer_on_flush")
 def test_lines_are_written(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.app.runtime.measure("probe.count", 2)

@@ -57,7 +57,13 @@ def test_what_an_older_version_wrote_has_defaults() -> None:
 
 def test_a_connections_claims_stay_behind() -> None:
     principal = Principal(
-        user="u", tenant="t", scopes=frozenset({"s"}), expires_at=9, claims={"secret": "x"}
+        user="u",
+        tenant="t",
+        scopes=frozenset({"s"}),
+        expires_at=9,
+        token_id="j",
+        issued_at=3,
+        claims={"secret": "x"},
     )
     connection = Connection(id="c", principal=principal, address="::1", expires_at=9)
     plain = codec.connection_to_plain(connection)

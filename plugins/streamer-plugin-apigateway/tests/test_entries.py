@@ -167,8 +167,12 @@ def test_of_several_frames_the_last_is_the_answer(rig: Rig, connection: str) -> 
 
 
 def test_a_connection_that_is_over_is_told_so(rig: Rig) -> None:
-    answer = say("nobody", {"id": "r", "action": "echo"})
-    assert (answer["error"]["code"], answer["refused"]) == ("UNAUTHORIZED", True)
+    forgotten = rig.transport.connect()
+    assert say(forgotten, {"id": "r", "action": "echo"}) is None
+    refusal, goodbye = rig.transport.inbox(forgotten)
+    assert (refusal["error"]["code"], refusal["request_id"]) == ("UNAUTHORIZED", "r")
+    assert goodbye["type"] == "goodbye"
+    assert rig.transport.closed[forgotten] == (1001, "expired")
 
 
 def test_a_client_that_leaves_is_forgotten(rig: Rig, connection: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from streamer_plugin_local.testing import RunningGateway, Talk, running_gateway, write_project
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+PLUGINS = ["local", "sqlite", "grumpy", "keys"]
 PLUGIN = '''
 import time
 from streamer_core.errors import RateLimited, Unauthorized
@@ -90,7 +91,7 @@ def whoami(principal: Principal) -> dict:
         host="0.0.0.0",
         sync_workers=1,
         async_workers=1,
-        core={"allow_query_token": True},
+        core={"allow_query_token": True, "plugins": PLUGINS},
     )
     with running_gateway(folder, env={"PYTHONPATH": str(site)}) as running:
         yield running
@@ -179,7 +180,7 @@ def test_tokens_are_in_no_log(keyed: RunningGateway) -> None:
 
 def test_a_token_in_the_query_is_not_looked_at_unless_allowed(project: Any, tmp_path: Path) -> None:
     site = install(tmp_path / "site")
-    folder = project(sync_workers=1, async_workers=1)
+    folder = project(sync_workers=1, async_workers=1, core={"plugins": PLUGINS})
     with (
         running_gateway(folder, env={"PYTHONPATH": str(site)}) as gateway,
         pytest.raises(InvalidStatus) as caught,

@@ -42,7 +42,8 @@ def test_the_journeys_are_the_same(served: RunningGateway) -> None:
 
 
 def test_who_is_refused_gets_the_entrys_answer(project: Project) -> None:
-    folder = project(as_lambda=True, sync_workers=1)
+    loaded = ["apigateway", "local", "sqlite", "strict"]
+    folder = project(as_lambda=True, sync_workers=1, core={"plugins": loaded})
     (folder / "strict.py").write_text(
         "from streamer_core.errors import RateLimited\n"
         "from streamer_core.markers import hookimpl\n"

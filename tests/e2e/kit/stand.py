@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 _FAST: dict[str, dict[str, Any]] = {
     "streamer": {
         "handlers": ["tests.e2e.project.jobs"],
+        "plugins": ["local", "sqlite"],
         "lease": "2s",
         "heartbeat": "300ms",
         "unsent_after": "1s",

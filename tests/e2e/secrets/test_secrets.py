@@ -24,7 +24,8 @@ _AS_SUBPROTOCOL = Settings(token_as_subprotocol=True)
 def keyed(new_stand: NewStand) -> Stand:
     """Give a stand with an authenticator, installed as any plugin is."""
     handlers = ["tests.e2e.project.jobs", "tests.e2e.project.trouble"]
-    stand = new_stand(core={"handlers": handlers}, local={"async_workers": 1})
+    core = {"handlers": handlers, "plugins": ["local", "sqlite", "keyed"]}
+    stand = new_stand(core=core, local={"async_workers": 1})
     info = stand.folder / "streamer_plugin_keyed-1.0.dist-info"
     info.mkdir()
     metadata = "Metadata-Version: 2.1\nName: streamer-plugin-keyed\nVersion: 1.0\n"

@@ -34,10 +34,12 @@ def plain(hook: str = "streamer_health(self)", manifest: str = "") -> str:
 
 
 @pytest.fixture
-def only(project: Path) -> Path:
+def only(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the project load whatever is installed."""
     text = (project / "streamer.toml").read_text()
     (project / "streamer.toml").write_text(text.replace('plugins = ["sqlite", "local"]', ""))
+    monkeypatch.setenv("STREAMER_PLUGINS__JWT__KEYS", '["env:JWT_SECRET"]')  # it starts with none
+    monkeypatch.setenv("JWT_SECRET", "a-secret-of-the-tests-that-is-long-enough")
     return project
 
 

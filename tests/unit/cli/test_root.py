@@ -44,7 +44,7 @@ def test_version(run: Run) -> None:
 
 def test_help_lists_commands_of_the_core_and_of_plugins(run: Run, dist: Dist) -> None:
     dist("shouting", COMMANDING)
-    result = run("--help")
+    result = run("--help", STREAMER_PLUGINS="local,shouting")
     assert result.exit_code == 0
     for command in (*root.BUILT_IN, "dev", "shout"):
         assert f"\n  {command} " in result.stdout
@@ -72,12 +72,12 @@ def test_that_help_survives_wrong_settings(run: Run, elsewhere: Path) -> None:
 
 
 def test_a_command_that_is_misspelt(run: Run) -> None:
-    result = run("snd")
+    result = run("snd", STREAMER_PLUGINS="local")
     assert result.exit_code == 2
     assert result.stderr == (
         "Error: there is no command 'snd'\nHint: did you mean `streamer send`?\n"
     )
-    assert "`streamer --help` lists all" in run("xyzzy").stderr
+    assert "`streamer --help` lists all" in run("xyzzy", STREAMER_PLUGINS="local").stderr
 
 
 def test_an_option_that_is_misspelt(run: Run) -> None:
@@ -126,7 +126,7 @@ def test_a_file_of_settings_that_is_not_there(run: Run) -> None:
 
 
 def test_that_a_sentence_gives_its_hint_a_line(run: Run) -> None:
-    result = run("connections", STREAMER_STORE="nosuch")
+    result = run("connections", STREAMER_STORE="nosuch", STREAMER_PLUGINS="local")
     assert result.exit_code == 2
     assert "\nHint: pip install streamer-plugin-nosuch\n" in result.stderr
 

@@ -120,7 +120,19 @@ def test_an_expired_connection_is_refused(rig: Rig) -> None:
     assert client.ask("streamer.ping")["type"] == "pong"
     rig.clock.advance(1000)
     for action in ("streamer.ping", "echo", "streamer.authenticate"):
-        assert code_of(client.ask(action, {"token": "acme/ann/"})) == "UNAUTHORIZED"
+        refusal, goodbye = client.send(action, {"token": "acme/ann/"}, id="r")
+        assert (code_of(refusal), refusal["request_id"]) == ("UNAUTHORIZED", "r")
+        assert (goodbye["type"], goodbye["reason"]) == ("goodbye", "expired")
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_connection_that_is_over_is_closed(rig: Rig, is_known: bool) -> None:
+    client = rig.client(expires=rig.clock.now() + 1000)
+    rig.clock.advance(1000)
+    known = client.connection if is_known else None
+    received = rig.app.receive(known, b'{"action": "echo"}')
+    assert received.close == (1001, "expired")
+    assert len(received.frames) == 2
 
 
 def test_a_draining_server_takes_no_requests(rig: Rig, client: Client) -> None:

@@ -9,6 +9,7 @@ from streamer_core.errors import StoreError
 from streamer_core.markers import hookimpl
 from streamer_core.model.request import Status
 from streamer_core.ports import Change, ChangeKind
+from tests.conftest import Lines
 from tests.unit.harness import Client, Rig, code_of, interrupting, mirror
 
 
@@ -158,6 +159,51 @@ def test_expired_connections_are_forgotten() -> None:
     (told,) = rig.seen.of("disconnect")
     assert (told["connection"].id, told["reason"]) == (client.id, "expired")
     assert rig.app.sweep().connections == 0
+
+
+def test_expired_connections_are_told_and_closed() -> None:
+    rig = Rig(function)
+    client, gone = (
+        rig.client(expires=rig.clock.now() + 1000),
+        rig.client("bob", expires=rig.clock.now() + 1000),
+    )
+    gone.go()
+    rig.clock.advance(1000)
+    assert rig.app.sweep().connections == 2
+    (goodbye,) = client.of("goodbye")
+    assert (goodbye["reason"], goodbye["reconnect_after_ms"]) == ("expired", 0)
+    assert rig.transport.closed == {client.id: (1001, "expired")}
+
+
+def test_a_transport_that_fails_keeps_no_connection(logs: Lines) -> None:
+    rig = Rig(function)
+    client = rig.client(expires=rig.clock.now() + 1000)
+    rig.clock.advance(1000)
+    rig.transport.fail_next(client.id)
+    assert rig.app.sweep().connections == 1
+    assert [line["event"] for line in logs] == ["transport failed"]
+    assert rig.store.delete_connection(client.id) is None
+
+
+class Duty:
+    """Counts the rounds, and fails."""
+
+    rounds = 0
+
+    @hookimpl
+    def streamer_on_sweep(self) -> None:
+        self.rounds += 1
+        raise RuntimeError("no")
+
+
+def test_plugins_sweep_first_and_hinder_no_other_duty(logs: Lines) -> None:
+    duty = Duty()
+    rig = Rig(function, plugins=[duty])
+    rig.client(expires=rig.clock.now() + 1000)
+    rig.clock.advance(1000)
+    assert rig.app.sweep().connections == 1
+    assert duty.rounds == 1
+    assert [line["event"] for line in logs] == ["observer failed"]
 
 
 def test_what_has_expired_is_purged() -> None:

@@ -14,9 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from streamer_core import Streamer
-from streamer_core.errors import Refused, Unauthorized
+from streamer_core.errors import Refused
 from streamer_core.log import get_logger
-from streamer_core.model import encode
 from streamer_core.ports import Change
 from streamer_plugin_apigateway import errands, events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
@@ -66,9 +65,6 @@ def routed(app: Streamer, event: Event) -> Answer:
     """Take a message."""
     connection_id = events.connection_id_of(event)
     connection = app.store.get_connection(connection_id)
-    if connection is None:
-        error = Unauthorized("The connection is over; open a new one")
-        return events.told(encode.refused(app.clock.now(), None, error).data)
     received = app.receive(connection, events.message_of(event))
     *before, last = received.frames or (b"",)
     if received.close is not None:

@@ -41,7 +41,12 @@ class LambdaWorker(SyncWorker):
         if answer["statusCode"] == 200:
             connection = self.app.store.get_connection(asked["connection_id"])
             if connection is not None:
-                return encode_json(Kind.ACCEPTED, number, connection_to_plain(connection))
+                record = connection_to_plain(connection)
+                # API Gateway knows no tokens: it is the router, or the sweeper, that ends a
+                # connection with its token. Nor does it learn of one that was renewed.
+                life = self.app.settings.core.connection_life
+                record["expires_at"] = connection.connected_at + life
+                return encode_json(Kind.ACCEPTED, number, record)
         said = json.loads(answer.get("body") or "{}")
         wait_s = answer.get("headers", {}).get("Retry-After")
         refusal = {

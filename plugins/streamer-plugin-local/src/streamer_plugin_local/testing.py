@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from streamer_core.errors import ConfigurationError
 
+_PLUGINS = ("apigateway", "local", "sqlite")
 _START_S = 60.0
 _STOP_S = 30.0
 BOUND_S = 20.0
@@ -124,10 +125,11 @@ def write_project(folder: Path, handlers: str, **local: Any) -> Path:
         folder: where; made where it is not there.
         handlers: Python source.
         local: the `[plugins.local]` section; `core` is the `[streamer]` section, `plugins` those of
-            other plugins, by name.
+            other plugins, by name. Unless `core` says which plugins to load, it is those that a
+            gateway needs, with a store and the Lambda entries.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    core = {"handlers": ["app_handlers"], **local.pop("core", {})}
+    core = {"handlers": ["app_handlers"], "plugins": list(_PLUGINS), **local.pop("core", {})}
     others = {f"plugins.{name}": section for name, section in local.pop("plugins", {}).items()}
     sections = {"streamer": core, "plugins.local": {"reload": False, **local}, **others}
     text = "".join(_section(name, values) for name, values in sections.items())

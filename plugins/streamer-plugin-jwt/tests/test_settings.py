@@ -1,0 +1,102 @@
+"""What stops the start, and in which words; and what a start does not load."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer_core.errors import ConfigurationError
+
+OpenDoor = Callable[..., Any]
+URL = {"issuer": "https://me", "audience": ["app"]}
+
+
+def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
+    """It says what to write, and how to do without."""
+    with pytest.raises(ConfigurationError) as caught:
+        door(issuers={})
+    said = str(caught.value)
+    for part in ("issuer =", "audience =", "keys =", "[plugins.jwt]", "[streamer] plugins"):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"issuers": {"a": {"audience": ["x"]}}}, "issuers.a: whose tokens are good"),
+        ({"issuer": "https://me"}, "audience: must be set"),
+        ({"issuer": "me", "audience": ["x"]}, "issuer: must begin with https://"),
+        ({"issuer": "http://me.example", "audience": ["x"]}, "issuer: must begin with https://"),
+        ({"issuer": "https://u:p@me", "audience": ["x"]}, "issuer: must begin with https://"),
+        ({"issuer": "https://me:x", "audience": ["x"]}, "issuer: must begin with https://"),
+        ({"issuer": "file:///etc", "audience": ["x"]}, "issuer: must begin with https://"),
+        ({**URL, "jwks": "http://10.0.0.1/k"}, "jwks: must begin with https://"),
+        ({"jwks": "https://me/k", "audience": ["x"]}, "issuer: must be set where jwks is"),
+        ({**URL, "jwks": "https://me/k", "keys": ["env:X"]}, "keys: there is jwks too"),
+        ({"keys": ["literal-secret"]}, "keys: number 1 is no place; write env:NAME"),
+        ({"keys": ["kid=literal-secret"]}, "keys: number 1 is no place"),
+        ({"keys": ["env:NOT_THERE"]}, "the environment has no NOT_THERE"),
+        ({"keys": ["env:SHORT"]}, "env:SHORT: a secret must have at least 32 bytes"),
+        ({"keys": ["file:nowhere.pem"]}, "nowhere.pem: No such file"),
+        ({"keys": ["env:CERTIFICATE"]}, "write the key itself in PEM"),
+        ({"keys": "env:JWT_SECRET"}, "keys: write a list"),
+        ({"keys": ["env:JWT_SECRET"], "algorithms": ["none"]}, "algorithms: 'none' is none of"),
+        ({"keys": ["env:JWT_SECRET"], "token_use": ["refresh"]}, "token_use: must be of"),
+        ({"keys": ["env:JWT_SECRET"], "user": ""}, "user, tenant: must name claims"),
+        ({**URL, "timeout": "11s"}, "timeout: must be more than nothing"),
+        ({**URL, "timeout": 0}, "timeout: must be more than nothing"),
+        ({**URL, "leeway": "11m"}, "leeway: must be at most 10 minutes"),
+        ({**URL, "refresh": "59s"}, "refresh: must be at least a minute"),
+        ({**URL, "stale": "30m"}, "refresh: must be at least a minute, and no longer than stale"),
+        ({**URL, "longest_life": 0}, "longest_life: must be more than nothing"),
+        ({**URL, "isuer": "x"}, "did you mean 'issuer'"),
+        ({**URL, "issuers": {"b": URL}}, "issuer: two have the same"),
+        ({"issuers": {"b": {**URL, "isuer": "x"}}}, "isuer: there is no such setting"),
+    ],
+)
+def test_bad_settings(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, section: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setenv("SHORT", "too-short-a-secret")
+    monkeypatch.setenv("CERTIFICATE", "-----BEGIN CERTIFICATE-----\nMIIB\n")
+    with pytest.raises(ConfigurationError) as caught:
+        door(**section)
+    assert said in str(caught.value)
+    for secret in ("literal-secret", "too-short-a-secret", "MIIB"):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pem", ["-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----", '{"kty": "RSA"}', "{"]
+)
+def test_a_key_that_cannot_be_read_lets_nobody_in(door: OpenDoor, logs: Any, pem: str) -> None:
+    opened = door(keys=[pem])
+    assert opened.refusal(opened.sign()).http_status == 503
+    assert logs[-1]["event"] == "keys cannot be read"
+    (found,) = [one for one in opened.app.health() if one.name == "jwt"]
+    assert not found.ok
+
+
+LOADED = """
+import sys
+from streamer_core import Settings, Streamer
+from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
+before = set(sys.modules)
+clock = ManualClock()
+app = Streamer.start(
+    Settings.of({"plugins": ["jwt"]}, {"jwt": {"issuer": "https://me", "audience": ["app"]}}),
+    store=MemoryStore(clock), transport=MemoryTransport(), clock=clock, load_handlers=False,
+)
+costly = {"jwt", "cryptography", "botocore", "pydantic", "urllib.request", "ssl", "click"}
+print(sorted(costly & (set(sys.modules) - before)))
+"""
+
+
+def test_a_start_loads_nothing_costly(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
