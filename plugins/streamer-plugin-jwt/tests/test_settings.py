@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamer_plugin_jwt.settings import JwtSettings
+from streamer_plugin_jwt.testing import key_of
 
 from streamer_core.errors import ConfigurationError
 
@@ -78,6 +80,11 @@ def test_a_key_that_cannot_be_read_lets_nobody_in(door: OpenDoor, logs: Any, pem
     assert logs[-1]["event"] == "keys cannot be read"
     (found,) = [one for one in opened.app.health() if one.name == "jwt"]
     assert not found.ok
+
+
+def test_keys_are_in_no_repr() -> None:
+    made = JwtSettings(keys=(key_of("ES256").private_pem,))
+    assert "PRIVATE" not in f"{made!r} {made.all_issuers!r}"
 
 
 LOADED = """

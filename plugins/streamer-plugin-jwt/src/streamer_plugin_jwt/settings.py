@@ -43,7 +43,7 @@ class Issuer:
 
     issuer: str | None = None
     jwks: str | None = None
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), repr=False)
     audience: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ()
     user: str = "sub"
@@ -113,7 +113,7 @@ class JwtSettings:
 
     issuer: str | None = None
     jwks: str | None = None
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), repr=False)
     audience: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ()
     user: str = "sub"
