@@ -48,7 +48,7 @@ def test_keys_are_found_by_discovery(fed: Any, issuer: LoopbackIssuer, first: Te
 def test_keys_are_found_by_their_address(
     door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
 ) -> None:
-    opened = door(issuer="https://me", jwks=issuer.jwks, audience=["app"])
+    opened = door(issuer="me", jwks=issuer.jwks, audience=["app"])
     assert opened.lets_in(token_of(opened, first))
     assert issuer.asked == ["/keys"]
 

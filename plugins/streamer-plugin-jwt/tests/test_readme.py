@@ -4,6 +4,7 @@ import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -47,7 +48,13 @@ def test_every_setting_is_listed_with_its_default() -> None:
     names += [one.name for one in fields(JwtSettings) if one.name not in names]
     assert list(shown) == names
     made = validate_section(JwtSettings, {"keys": ["env:X"]}, "")
-    words = {"none": None, "false": False, "[]": (), "{}": {}, "all that the key has": ()}
+    words: dict[str, Any] = {
+        "none": None,
+        "false": False,
+        "[]": (),
+        "{}": {},
+        "all that the key has": (),
+    }
     for name, text in shown.items():
         if name != "keys" and text in words:
             assert getattr(made, name) == words[text], name
