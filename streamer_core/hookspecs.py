@@ -893,8 +893,8 @@ def streamer_on_disconnect(connection: Connection, reason: str) -> None:
 
     Args:
         connection: as it was stored, without `claims`.
-        reason: `gone` (found by a send), `expired` (by the sweeper), else the transport's word,
-            which may be empty.
+        reason: `gone` (found by a send), `expired` (by the sweeper), a plugin's word for what it
+            ended, else the transport's, which may be empty.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
     Blocks: must not.

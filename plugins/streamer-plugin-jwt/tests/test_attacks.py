@@ -27,6 +27,12 @@ def guarded(door: OpenDoor) -> Any:
     return door(keys=[f"r1={RECORDED['rsa']}", f"e1={RECORDED['ec']}"])
 
 
+@pytest.fixture
+def symmetric(door: OpenDoor) -> Any:
+    """Give a door whose key the tests have, and so can sign anything."""
+    return door()
+
+
 def test_the_good_ones_are_let_in(guarded: Any) -> None:
     assert all(guarded.lets_in(token) for token in RECORDED["good"])
 
@@ -87,11 +93,10 @@ def test_any_header(guarded: Any, logs: Lines, header: dict[str, Any]) -> None:
 
 @given(claims=st.dictionaries(st.sampled_from(CLAIMS) | texts, values, max_size=5))
 def test_any_claims_under_a_good_signature(
-    door: OpenDoor, logs: Lines, claims: dict[str, Any]
+    symmetric: Any, logs: Lines, claims: dict[str, Any]
 ) -> None:
-    opened = door()
-    token = opened.sign_raw({**opened.claims(), **claims})
-    if not is_refused_in_silence(opened, token, logs):
+    token = symmetric.sign_raw({**symmetric.claims(), **claims})
+    if not is_refused_in_silence(symmetric, token, logs):
         allowed = {"sub", "exp", "iat", "nbf", "jti", "iss", "scope", "scp", "token_use"}
         assert {name for name in claims if name in CLAIMS} <= allowed | {"aud"}
         assert claims.get("aud") in (None, [])

@@ -48,7 +48,7 @@ def test_keys_are_found_by_discovery(fed: Any, issuer: LoopbackIssuer, first: Te
 def test_keys_are_found_by_their_address(
     door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
 ) -> None:
-    opened = door(issuer="https://me", jwks=issuer.jwks, audience=["app"])
+    opened = door(issuer="me", jwks=issuer.jwks, audience=["app"])
     assert opened.lets_in(token_of(opened, first))
     assert issuer.asked == ["/keys"]
 
@@ -252,12 +252,14 @@ def test_only_keys_for_signatures_are_taken(
         key_of("ES256", "k-2").jwk(key_ops=["encrypt"]),
         key_of("ES256", "k-3").jwk(alg="RS256"),
         {"kty": "oct", "k": "c2VjcmV0" * 10, "kid": "k-4"},
+        key_of("ES256", "k-5").jwk(alg=["ES256"]),
+        key_of("ES256", "k-6").jwk(kid=6),
         good.jwk(use="sig", alg="EdDSA", key_ops=["verify"]),
     ]
     issuer.answer = (200, json.dumps({"keys": shown}).encode())
     opened = door(issuer="https://me", jwks=issuer.jwks, audience=["app"])
     assert opened.lets_in(token_of(opened, good))
-    for kid in ("k-1", "k-2", "k-3"):
+    for kid in ("k-1", "k-2", "k-3", "k-5", "k-6"):
         assert not opened.lets_in(token_of(opened, key_of("ES256", kid)))
     secret = b"secret" * 10
     claims = opened.claims(iss="https://me", aud="app")

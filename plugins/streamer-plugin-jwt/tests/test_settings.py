@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamer_plugin_jwt.places import is_allowed
+from streamer_plugin_jwt.settings import JwtSettings
+from streamer_plugin_jwt.testing import key_of
 
 from streamer_core.errors import ConfigurationError
 
@@ -78,6 +81,37 @@ def test_a_key_that_cannot_be_read_lets_nobody_in(door: OpenDoor, logs: Any, pem
     assert logs[-1]["event"] == "keys cannot be read"
     (found,) = [one for one in opened.app.health() if one.name == "jwt"]
     assert not found.ok
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("https://keys.example/k", True),
+        ("HTTPS://keys.example", True),
+        ("http://127.0.0.1:8000/k", True),
+        ("http://[::1]/k", True),
+        ("http://localhost/k", True),
+        ("http://keys.example", False),
+        ("http://localhost.example", False),
+        ("http://127.0.0.1.example", False),
+        ("http://127.0.0.1@keys.example", False),
+        ("http://2130706433", False),
+        ("http://10.0.0.1", False),
+        ("https://", False),
+        ("https://keys.example#k", False),
+        ("https://[", False),
+        ("ftp://127.0.0.1", False),
+        ("file:///etc/passwd", False),
+        ("", False),
+    ],
+)
+def test_addresses_of_keys(address: str, allowed: bool) -> None:
+    assert is_allowed(address) == allowed
+
+
+def test_keys_are_in_no_repr() -> None:
+    made = JwtSettings(keys=(key_of("ES256").private_pem,))
+    assert "PRIVATE" not in f"{made!r} {made.all_issuers!r}"
 
 
 LOADED = """

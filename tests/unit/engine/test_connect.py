@@ -151,6 +151,16 @@ def test_goodbye() -> None:
     rig.app.disconnect("nobody")
 
 
+def test_a_connection_that_is_dismissed() -> None:
+    rig = Rig()
+    client = rig.client()
+    for _ in range(2):
+        rig.app.dismiss(client.id, "revoked")
+    assert [message["reason"] for message in client.of("goodbye")] == ["revoked"]
+    assert rig.transport.closed == {client.id: (1001, "revoked")}
+    assert [told["reason"] for told in rig.seen.of("disconnect")] == ["revoked"]
+
+
 # -- renewing
 
 

@@ -106,7 +106,7 @@ def read_jwk(one: Any, kid: str | None = None) -> Key:
         raise BadKey("its kid is no text")
     key = _of_oct(one) if one.get("kty") == "oct" else _of_asymmetric(one)
     wanted = one.get("alg")
-    allowed = tuple(name for name in key.algorithms if wanted in {None, name})
+    allowed = tuple(name for name in key.algorithms if wanted is None or wanted == name)
     if not allowed:
         raise BadKey("its alg does not fit its type")
     return Key(kid=kid or own, algorithms=allowed, public=key.public, private=key.private)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields
-from urllib.parse import urlsplit
 
 from streamer_core.records import record
 from streamer_core.sections import Ms
@@ -43,7 +42,7 @@ class Issuer:
 
     issuer: str | None = None
     jwks: str | None = None
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), repr=False)
     audience: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ()
     user: str = "sub"
@@ -73,8 +72,6 @@ class Issuer:
             address = getattr(self, name)
             if address and not is_allowed(address):
                 yield f"{name}: must begin with https:// (http:// on loopback alone)"
-        if not self.keys and self.issuer and not urlsplit(self.issuer).scheme:
-            yield "issuer: must be an address where neither keys nor jwks is set"
         yield from self._odd_values()
 
     def _odd_values(self) -> Iterator[str]:
@@ -113,7 +110,7 @@ class JwtSettings:
 
     issuer: str | None = None
     jwks: str | None = None
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), repr=False)
     audience: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ()
     user: str = "sub"

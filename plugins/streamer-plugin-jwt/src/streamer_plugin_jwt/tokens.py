@@ -8,10 +8,16 @@ nobody knows, a token made for another purpose.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from streamer_core.records import record
 from streamer_plugin_jwt.algorithms import ALGORITHMS
+
+if TYPE_CHECKING:
+    from jwt import PyJWS
+
+    from streamer_plugin_jwt.keys import Key
 
 LONGEST = 16 * 1024
 _MOST_KID = 256
@@ -98,7 +104,14 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def check_signature(token: str, unverified: Unverified, keys: Sequence[Any]) -> None:
+@cache
+def _jws() -> "PyJWS":
+    from jwt import PyJWS  # noqa: PLC0415
+
+    return PyJWS(algorithms=sorted(ALGORITHMS))
+
+
+def check_signature(token: str, unverified: Unverified, keys: Sequence["Key"]) -> None:
     """Check that one of the keys has signed it.
 
     Args:
@@ -109,13 +122,11 @@ def check_signature(token: str, unverified: Unverified, keys: Sequence[Any]) -> 
     Raises:
         BadToken: none of them has.
     """
-    from jwt import PyJWS  # noqa: PLC0415
-    from jwt.exceptions import PyJWTError  # noqa: PLC0415
+    from jwt.exceptions import PyJWTError  # noqa: PLC0415 - and all of PyJWT
 
-    signed = PyJWS(algorithms=[unverified.algorithm])
     for key in keys[:_MOST_TRIED]:
         try:
-            signed.decode(token, key.public, algorithms=[unverified.algorithm])
+            _jws().decode(token, key.public, algorithms=[unverified.algorithm])
         except (PyJWTError, ValueError, TypeError):
             continue
         return
