@@ -20,11 +20,10 @@ from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
-from streamer_core.errors import ConfigurationError, StoreError
+from streamer_core.errors import ConfigurationError
 from streamer_core.handlers import MARK, declared
 from streamer_core.hooks import collect, observe
 from streamer_core.installed import HANDLERS, Entry, entry_points
-from streamer_core.log import get_logger
 from streamer_core.model.call import Health
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.handler import HandlerSpec, TopicSpec
@@ -208,9 +207,10 @@ class Streamer:
         return sum(one.is_zombie for one in self.runtime.pulse.running)
 
     def health(self) -> list[Health]:
-        """Ask the store and every plugin how they are."""
-        answers = collect(self.hooks, "streamer_health", on_error=_ill)
-        return [self._store_health(), *(answer for _, answer in answers)]
+        """Ask the store and every plugin how they are; it takes a second at most."""
+        from streamer_core.engine import health
+
+        return health.ask(self.runtime)
 
     def drain(self, timeout_s: float) -> None:
         """Let running handlers end; ask them to stop at half time; give back what is left."""
@@ -318,16 +318,6 @@ class Streamer:
         transport: Transport = _only(answers, "transport", name, Transport)
         return transport
 
-    def _store_health(self) -> Health:
-        began = self.clock.monotonic()
-        detail = ""
-        try:
-            self.store.check()
-        except StoreError as error:
-            detail = type(error).__name__
-        latency_ms = (self.clock.monotonic() - began) * 1000
-        return Health(name="store", ok=not detail, detail=detail, latency_ms=latency_ms)
-
 
 @contextmanager
 def _collecting_nothing() -> Iterator[None]:
@@ -347,11 +337,6 @@ def _host() -> str:
     import socket  # pragma: no cover - Windows
 
     return socket.gethostname()  # pragma: no cover
-
-
-def _ill(plugin: str, error: Exception) -> Health:
-    get_logger().error("plugin failed", plugin=plugin, hook="streamer_health", exc_info=error)
-    return Health(name=plugin, ok=False, detail="The check failed; the log says why")
 
 
 def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str, port: type) -> Any:
