@@ -14,9 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from streamer_core import Streamer
-from streamer_core.errors import Refused, Unauthorized
+from streamer_core.errors import Refused, StorageFailed, StoreError, Unauthorized
 from streamer_core.log import get_logger
 from streamer_core.model import encode
+from streamer_core.model.decode import request_id_of
 from streamer_core.ports import Change
 from streamer_plugin_apigateway import events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
@@ -64,12 +65,15 @@ def disconnected(app: Streamer, event: Event) -> Answer:
 
 def routed(app: Streamer, event: Event) -> Answer:
     """Take a message."""
-    connection_id = events.connection_id_of(event)
-    connection = app.store.get_connection(connection_id)
+    connection_id, data = events.connection_id_of(event), events.message_of(event)
+    try:
+        connection = app.store.get_connection(connection_id)
+    except StoreError:
+        get_logger().exception("store failed")
+        return _refused(app, data, StorageFailed("The connection could not be read"))
     if connection is None:
-        error = Unauthorized("The connection is over; open a new one")
-        return events.told(encode.refused(app.clock.now(), None, error).data)
-    received = app.receive(connection, events.message_of(event))
+        return _refused(app, data, Unauthorized("The connection is over; open a new one"))
+    received = app.receive(connection, data)
     *before, last = received.frames or (b"",)
     if received.close is not None:
         before, last = [*before, last], b""
@@ -78,6 +82,10 @@ def routed(app: Streamer, event: Event) -> Answer:
     if received.close is not None:
         app.transport.close_connection(connection_id, *received.close)
     return events.told(last) if last else events.OK
+
+
+def _refused(app: Streamer, data: bytes, error: Refused) -> Answer:
+    return events.told(encode.refused(app.clock.now(), request_id_of(data), error).data)
 
 
 def processor(event: Event, _: Any = None) -> Answer:
