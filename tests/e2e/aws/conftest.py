@@ -17,5 +17,5 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("ministack")
-        with ministack(folder) as address:
+        with ministack(folder, AUTH="true") as address:  # CREDENTIALS are the account's root
             yield Cloud(address, PROJECT, folder, STREAMER_LEASE="5s", STREAMER_HEARTBEAT="1s")
