@@ -89,7 +89,7 @@ class Streamer:
             clock=self.clock,
             hooks=self.hooks,
             registry=self.registry,
-            worker=f"{_host()}:{os.getpid()}:{self.clock.new_id()[:6]}",
+            worker=_worker_name(self.clock),
             pulse=Pulse(self.clock),
         )
 
@@ -224,6 +224,10 @@ class Streamer:
         for one in self.runtime.pulse.running:
             one.release()
 
+    def rename(self) -> None:
+        """Take another name as a worker: this process is a copy, one of many of one snapshot."""
+        self.runtime.worker = _worker_name(self.clock)
+
     def close(self) -> None:
         """End: plugins first, then the pulse, the transport and the store."""
         observe(self.hooks, "streamer_on_flush")
@@ -329,6 +333,10 @@ def _collecting_nothing() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def _worker_name(clock: Clock) -> str:
+    return f"{_host()}:{os.getpid()}:{clock.new_id()[:6]}"
 
 
 def _host() -> str:

@@ -6,6 +6,7 @@ invocations.
 """
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,8 +29,17 @@ _MARGIN_MS = 10_000
 
 @lru_cache
 def application(*, handlers: bool = True) -> Streamer:
-    """Give this process's application; without handlers, for functions that run none."""
-    return Streamer.start(load_handlers=handlers)
+    """Give this process's application; without handlers, for functions that run none.
+
+    Where it is made for a snapshot, each copy that is restored takes a name of its own. Nothing
+    else in it must be made anew: a start opens no socket, and ids and jitter come from the system.
+    """
+    app = Streamer.start(load_handlers=handlers)
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from snapshot_restore_py import register_after_restore  # noqa: PLC0415 - Lambda brings it
+
+        register_after_restore(app.rename)
+    return app
 
 
 def connect(event: Event, _: Any = None) -> Answer:
