@@ -2,21 +2,15 @@
 
 The router is the bundle that `make build` makes. Both run under the runtime client that Lambda
 runs, `awslambdaric`, which asks a small server for its event as it would ask Lambda, and DynamoDB
-is an emulator. What a function costs that does
-nothing (the interpreter and the runtime client) is taken from both. Fresh processes, by turns.
+is an emulator. What a function costs that does nothing (the interpreter and the runtime client) is
+taken from both. Fresh processes, by turns.
 """
 
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import Database, connect
@@ -29,6 +23,7 @@ from streamer_core.model.connection import Connection
 from streamer_core.model.principal import Principal
 from streamer_core.ports import SystemClock
 from tests.emulators import CREDENTIALS, REGION, ministack
+from tests.emulators.runtime import BOUND_S, function, runtime_api
 from tests.samples import aws_events
 
 BOUND, AIM = 0.75, 0.5
@@ -107,57 +102,6 @@ class TokensPlugin:
 """
 
 
-class Lambda(ThreadingHTTPServer):
-    """Gives one event to whoever asks, and keeps the answer."""
-
-    daemon_threads = True
-
-    def __init__(self, event: dict[str, Any]) -> None:
-        super().__init__(("127.0.0.1", 0), _Runtime)
-        self.event = json.dumps(event).encode()
-        self.given = False
-        self.answered = threading.Event()
-        self.answer: Any = None
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of a function that was killed while it waited for its second event."""
-
-
-class _Runtime(BaseHTTPRequestHandler):
-    server: Lambda
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """Give the event; there is no second one."""
-        if self.server.given:
-            time.sleep(60)
-            return
-        self.server.given = True
-        self.send_response(200)
-        for name, value in (
-            ("Lambda-Runtime-Aws-Request-Id", "1"),
-            ("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 29_000)),
-            ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:x:1:function:router"),
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(self.server.event))),
-        ):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(self.server.event)
-
-    def do_POST(self) -> None:
-        """Take the answer, or an error."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.answer = (self.path, json.loads(body or b"null"))
-        self.server.answered.set()
-        self.send_response(202)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 def run(report: Report, options: Options) -> None:
     """Alternate them."""
     os.environ.update(CREDENTIALS)
@@ -206,7 +150,6 @@ def _tables(address: str) -> None:
 def _environment(address: str) -> dict[str, str]:
     return {
         **CREDENTIALS,
-        "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": address,
         "MANAGEMENT": f"{address}/prod",
         "STREAMER_STORE": "dynamodb",
@@ -239,37 +182,14 @@ def _router(folder: Path) -> Path:
 
 def _cold(place: Path, environment: dict[str, str]) -> float:
     """Start a function, and give the seconds to its first answer."""
-    with Lambda(aws_events.message('{"action": "echo", "payload": {"n": 1}}')) as runtime:
-        thread = threading.Thread(target=runtime.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with runtime_api() as api:
+        told = api.invoke(aws_events.message('{"action": "echo", "payload": {"n": 1}}'))
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", "handler.handler"],
-            cwd=place,
-            env={
-                **environment,
-                "PYTHONPATH": str(place),
-                "LAMBDA_TASK_ROOT": str(place),
-                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}",
-                "AWS_LAMBDA_FUNCTION_NAME": "router",
-                "AWS_LAMBDA_FUNCTION_VERSION": "1",
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-                "AWS_LAMBDA_LOG_GROUP_NAME": "x",
-                "AWS_LAMBDA_LOG_STREAM_NAME": "x",
-            },
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            if not runtime.answered.wait(60):
-                raise TimeoutError(f"{place.name} did not answer")
+        with function(place, api, environment):
+            answer = told.result(BOUND_S)
             seconds = time.perf_counter() - began
-        finally:
-            process.kill()
-            process.wait()
-            runtime.shutdown()
-    path, answer = runtime.answer
-    if not path.endswith("/response") or answer.get("statusCode") != 200:
-        raise RuntimeError(f"{place.name}: {path}: {answer}")
-    if "body" in answer and "error" in answer["body"]:
+    if answer.kind != "response" or answer.body.get("statusCode") != 200:
+        raise RuntimeError(f"{place.name}: {answer}")
+    if "error" in answer.body.get("body", ""):
         raise RuntimeError(f"{place.name}: {answer}")
     return seconds

@@ -20,11 +20,10 @@ from streamer_core.engine.pulse import Pulse
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
-from streamer_core.errors import ConfigurationError, StoreError
+from streamer_core.errors import ConfigurationError
 from streamer_core.handlers import MARK, declared
 from streamer_core.hooks import collect, observe
 from streamer_core.installed import HANDLERS, Entry, entry_points
-from streamer_core.log import get_logger
 from streamer_core.model.call import Health, Outgoing
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.handler import HandlerSpec, TopicSpec
@@ -90,7 +89,7 @@ class Streamer:
             clock=self.clock,
             hooks=self.hooks,
             registry=self.registry,
-            worker=f"{_host()}:{os.getpid()}:{self.clock.new_id()[:6]}",
+            worker=_worker_name(self.clock),
             pulse=Pulse(self.clock),
         )
 
@@ -221,9 +220,10 @@ class Streamer:
         return sum(one.is_zombie for one in self.runtime.pulse.running)
 
     def health(self) -> list[Health]:
-        """Ask the store and every plugin how they are."""
-        answers = collect(self.hooks, "streamer_health", on_error=_ill)
-        return [self._store_health(), *(answer for _, answer in answers)]
+        """Ask the store and every plugin how they are; it takes a second at most."""
+        from streamer_core.engine import health
+
+        return health.ask(self.runtime)
 
     def drain(self, timeout_s: float) -> None:
         """Let running handlers end; ask them to stop at half time; give back what is left."""
@@ -236,6 +236,10 @@ class Streamer:
             time.sleep(_DRAIN_STEP_S)
         for one in self.runtime.pulse.running:
             one.release()
+
+    def rename(self) -> None:
+        """Take another name as a worker: this process is a copy, one of many of one snapshot."""
+        self.runtime.worker = _worker_name(self.clock)
 
     def close(self) -> None:
         """End: plugins first, then the pulse, the transport and the store."""
@@ -331,16 +335,6 @@ class Streamer:
         transport: Transport = _only(answers, "transport", name, Transport)
         return transport
 
-    def _store_health(self) -> Health:
-        began = self.clock.monotonic()
-        detail = ""
-        try:
-            self.store.check()
-        except StoreError as error:
-            detail = type(error).__name__
-        latency_ms = (self.clock.monotonic() - began) * 1000
-        return Health(name="store", ok=not detail, detail=detail, latency_ms=latency_ms)
-
 
 @contextmanager
 def _collecting_nothing() -> Iterator[None]:
@@ -354,17 +348,16 @@ def _collecting_nothing() -> Iterator[None]:
             gc.enable()
 
 
+def _worker_name(clock: Clock) -> str:
+    return f"{_host()}:{os.getpid()}:{clock.new_id()[:6]}"
+
+
 def _host() -> str:
     if hasattr(os, "uname"):  # to import the socket module costs a start 5 ms
         return os.uname().nodename
     import socket  # pragma: no cover - Windows
 
     return socket.gethostname()  # pragma: no cover
-
-
-def _ill(plugin: str, error: Exception) -> Health:
-    get_logger().error("plugin failed", plugin=plugin, hook="streamer_health", exc_info=error)
-    return Health(name=plugin, ok=False, detail="The check failed; the log says why")
 
 
 def _only(answers: Sequence[tuple[str, Any]], kind: str, name: str, port: type) -> Any:

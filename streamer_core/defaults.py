@@ -12,7 +12,7 @@ from streamer_core.model.call import Call, Outgoing, Resource
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Message, Mode
 from streamer_core.model.policy import Again, GiveUp, Verdict
-from streamer_core.model.principal import PRIORITY_SCOPE, Principal
+from streamer_core.model.principal import OPERATOR_SCOPE, PRIORITY_SCOPE, Principal
 from streamer_core.model.request import Failure, Request
 from streamer_core.ports import Clock, Delivery, Transport
 from streamer_core.settings import CoreSettings
@@ -31,13 +31,15 @@ class Defaults:
 
     @hookimpl(trylast=True)
     def streamer_authorize(self, principal: Principal, verb: str, resource: Resource) -> None:
-        """Ask for a handler's scopes, and for a scope to jump the queue."""
+        """Ask for a handler's scopes, and for scopes to jump the queue and to operate Streamer."""
         if verb == "call" and resource.handler is not None:
             missing = resource.handler.scopes - principal.scopes
             if missing:
                 raise Forbidden(f"{resource.name} needs the scope {', '.join(sorted(missing))}")
         if verb == "priority" and not (principal.may(PRIORITY_SCOPE) or principal.is_admin):
             raise Forbidden(f"High priority needs the scope {PRIORITY_SCOPE}")
+        if verb == "admin" and not principal.may(OPERATOR_SCOPE):
+            raise Forbidden(f"{resource.name} needs the scope {OPERATOR_SCOPE}")
 
     @hookimpl(trylast=True)
     def streamer_route(self, request: Message, handler: HandlerSpec) -> Mode:

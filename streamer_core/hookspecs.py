@@ -364,7 +364,7 @@ def streamer_authorize(principal: Principal, verb: str, resource: Resource) -> N
     - `status`, `cancel`, `resume`, `subscribe`: a stored request, once it is known to be the
       principal's own or its tenant's admin's; twice for the last two;
     - `subscribe`, `publish`: a topic, once its rule has let a subscriber in;
-    - `admin`: not asked in 0.1; for the operators' actions to come.
+    - `admin`: the details of `streamer.health`, for whoever operates the installation.
 
     Answers (gate): every plugin is asked until one raises. None: nothing against it. A yes cannot
     undo another's no, nor open what the core keeps to the owner.
@@ -396,7 +396,7 @@ def streamer_authorize(principal: Principal, verb: str, resource: Resource) -> N
                     raise Forbidden("Cancelling needs the scope requests:cancel")
         ```
 
-    Added in 0.1. Implemented by: core defaults (scopes, priority); planned: tenancy.
+    Added in 0.1. Implemented by: core defaults (scopes, priority, admin); planned: tenancy.
     """
 
 
@@ -1191,17 +1191,22 @@ def streamer_on_flush() -> None:
 def streamer_health() -> Health | None:
     """Tell how you are.
 
-    Called: by `Streamer.health`, each time somebody asks: a load balancer each few seconds, the
-    console. The core's own check of the store is always the first answer.
+    Called: by `Streamer.health`, when somebody asks (a load balancer each few seconds, the action
+    `streamer.health`, an operator); in each process once a second at most and never twice at once;
+    in a thread of its own, beside the other checks. Also by `streamer health`, in a process whose
+    plugins were not told to start. The core's own check of the store is always the first answer.
     Answers (observe): every plugin is asked, all answers are shown. None: nothing to tell.
 
     Returns:
-        Name, ok, degraded, one sentence without secrets, and what the check took in milliseconds.
+        Name, ok, degraded, one sentence without secrets (500 characters are shown); the core
+        measures what the check took where `latency_ms` does not say it. Not ok: whatever is asked
+        of this process should be asked of another: it answers 503. Degraded: it should be seen to.
 
     Raises:
-        Exception: logged as `plugin failed`; the plugin is shown as not ok.
+        Exception: logged as `health check failed`; the plugin is shown as not ok.
 
-    Blocks: a second at most: bound every call, or show what a thread of your own found last.
+    Blocks: a second at most: bound every call, or show what a thread of your own found last. One
+        that takes longer is shown as not ok, and not asked again before it has ended.
 
     Example:
         ```python

@@ -172,8 +172,8 @@ def manager_of(
     sources = {plugin.name: plugin for plugin in found}
     manager = Manager()
     # pluggy asks the last one registered first.
-    made = [(name, _make(sources[name], classes[name], settings, app)) for name in order]
-    for name, plugin in reversed(made):
+    all_made = [(name, made(sources[name], classes[name], settings, app)) for name in order]
+    for name, plugin in reversed(all_made):
         register(manager, name, plugin, sources[name].source, checked=checked)
     implementations.check_pending(manager)
     return manager, order
@@ -203,7 +203,12 @@ def _manifest(name: str, cls: type[Any]) -> Manifest:
     return manifest
 
 
-def _make(found: Found, cls: type[Any], settings: Settings, app: object) -> object:
+def made(found: Found, cls: type[Any], settings: Settings, app: object) -> object:
+    """Check a plugin's section and make the plugin.
+
+    Raises:
+        ConfigurationError: it cannot be made; names it.
+    """
     section = settings.plugins.get(found.name, {})
     model = getattr(cls, "Settings", None)
     if model is None and section:

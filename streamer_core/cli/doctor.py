@@ -12,7 +12,7 @@ from streamer_core.cli.loading import Tried
 from streamer_core.cli.problem import Code
 from streamer_core.cli.project import Project, Unstarted, pass_project
 from streamer_core.cli.text import clean
-from streamer_core.errors import ConfigurationError
+from streamer_core.errors import ConfigurationError, StoreError
 from streamer_core.ports import SystemClock
 from streamer_core.ports.detached import Detached
 from streamer_core.settings import Settings
@@ -103,11 +103,14 @@ def _whole(project: Project) -> Iterator[Check]:
     opened: list[Streamer] = []
 
     def store() -> str:
-        opened.append(project.open())
-        health = opened[0].health()[0]
-        if not health.ok:
-            raise ConfigurationError(f"it opens, but does not answer: {health.detail}")
-        return f"answers within {health.latency_ms:.1f} ms"
+        opened.append(app := project.open())
+        began = app.clock.monotonic()
+        try:
+            app.store.check()
+        except StoreError as error:
+            said = type(error).__name__
+            raise ConfigurationError(f"it opens, but does not answer: {said}") from error
+        return f"answers within {(app.clock.monotonic() - began) * 1000:.1f} ms"
 
     def handlers() -> str:
         app = Streamer(project.settings, transport=Detached(), store=opened[0].store)

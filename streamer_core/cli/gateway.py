@@ -1,4 +1,4 @@
-"""The running gateway that `send`, `requests follow` and `actions` talk to."""
+"""The running gateway that `send`, `requests follow`, `actions` and `health` talk to."""
 
 import asyncio
 import functools
@@ -49,8 +49,7 @@ class Gateway:
 
 def options(command: Command) -> Command:
     """Add `--url`, `--token` and `--token-file`; the command gets them as `gateway`."""
-
-    @click.option(
+    url = click.option(
         "--url",
         envvar="STREAMER_URL",
         default=DEFAULT_URL,
@@ -58,6 +57,15 @@ def options(command: Command) -> Command:
         show_envvar=True,
         help="Where the gateway is.",
     )
+    return url(_with_token(command))
+
+
+def optional(command: Command) -> Command:
+    """Add them for a command that asks a gateway only where `--url` says so; else it gets None."""
+    return click.option("--url", help="Ask the gateway there.")(_with_token(command))
+
+
+def _with_token(command: Command) -> Command:
     @click.option(
         "--token",
         help=f"Bearer token. Others on this machine can read a command line: prefer the "
@@ -70,9 +78,11 @@ def options(command: Command) -> Command:
     )
     @functools.wraps(command)
     def wrapper(
-        *args: Any, url: str, token: str | None, token_file: Path | None, **rest: Any
+        *args: Any, url: str | None, token: str | None, token_file: Path | None, **rest: Any
     ) -> Any:
-        gateway = Gateway(url=url, token=_token(token, token_file))
+        if url is None and (token or token_file):
+            raise Problem("a token is for a gateway: say which one by --url")
+        gateway = None if url is None else Gateway(url=url, token=_token(token, token_file))
         return command(*args, gateway=gateway, **rest)
 
     return wrapper  # type: ignore[return-value]

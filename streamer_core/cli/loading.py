@@ -75,7 +75,7 @@ def _try(found: Found, wanted: Mapping[str, Found], settings: Settings, app: Uns
     try:
         tried = replace(tried, hooks=_hooks(found.load()))
         if tried.wanted:
-            made(_with_required(found, wanted), settings, app)
+            made(with_required(found, wanted), settings, app)
     except ConfigurationError as error:
         return replace(tried, problem=str(error))
     return tried
@@ -86,7 +86,7 @@ def _hooks(cls: type[object]) -> tuple[str, ...]:
     return tuple(name for name in dir(cls) if hasattr(getattr(cls, name, None), mark))
 
 
-def _with_required(found: Found, wanted: Mapping[str, Found]) -> list[Found]:
+def with_required(found: Found, wanted: Mapping[str, Found]) -> list[Found]:
     """Add what a plugin requires, and what that requires."""
     needed, left = {found.name: found}, [found]
     while left:

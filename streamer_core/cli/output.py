@@ -76,9 +76,9 @@ def _rich_table(columns: Row, rows: Sequence[Row]) -> None:
 
 
 _STYLES = {
-    "green": {"completed", "OK", "on"},
-    "red": {"failed", "FAIL", "broken"},
-    "yellow": {"cancelled", "retrying", "off"},
+    "green": {"completed", "OK", "on", "ok"},
+    "red": {"failed", "FAIL", "broken", "dead"},
+    "yellow": {"cancelled", "retrying", "off", "degraded"},
     "cyan": {"processing"},
 }
 

@@ -12,7 +12,7 @@ from streamer_core.cli.problem import Code, Problem, complain, note
 from streamer_core.cli.project import Project
 from streamer_core.errors import ConfigurationError, StreamerError
 
-BUILT_IN = ("actions", "connections", "freeze", "init", "plugins", "requests", "send")
+BUILT_IN = ("actions", "connections", "freeze", "health", "init", "plugins", "requests", "send")
 
 
 class Root(click.Group):

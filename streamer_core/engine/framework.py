@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from streamer_core.engine import connect, requests, resume
+from streamer_core.engine import connect, health, requests, resume
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Invalid, Refused, TooLarge, UnsupportedVersion
@@ -12,6 +12,7 @@ from streamer_core.installed import versions
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing, Resource
 from streamer_core.model.connection import Connection
+from streamer_core.model.health import report
 from streamer_core.model.message import Message, Mode
 from streamer_core.registry import Registered
 
@@ -112,6 +113,22 @@ def _shown(rt: Runtime, one: Registered) -> Mapping[str, Any]:
     }
 
 
+def _health(rt: Runtime, connection: Connection, message: Message) -> Received:
+    """Tell whether all is well; to whoever operates the installation, also what is not."""
+    details = _operates(rt, connection, message)
+    data = report(health.ask(rt), details=details)
+    return _received(encode.response(rt.clock.now(), message.id, data))
+
+
+def _operates(rt: Runtime, connection: Connection, message: Message) -> bool:
+    resource = Resource(kind="action", name=message.action, message=message)
+    try:
+        rt.hook.streamer_authorize(principal=connection.principal, verb="admin", resource=resource)
+    except Refused:
+        return False
+    return True
+
+
 ACTIONS: Mapping[str, Verb] = {
     "streamer.hello": _hello,
     "streamer.ping": _ping,
@@ -123,4 +140,5 @@ ACTIONS: Mapping[str, Verb] = {
     "streamer.subscribe": requests.subscribe,
     "streamer.unsubscribe": requests.unsubscribe,
     "streamer.actions": _actions,
+    "streamer.health": _health,
 }

@@ -25,6 +25,7 @@ class Runtime:
         registry: handlers and topics.
         worker: this process's name in claims.
         pulse: what happens beside running handlers.
+        checks: the last look at the store and each plugin: see `engine/health.py`.
     """
 
     settings: CoreSettings
@@ -36,6 +37,7 @@ class Runtime:
     worker: str
     pulse: Pulse
     draining: threading.Event = field(default_factory=threading.Event)
+    checks: dict[str, Any] = field(default_factory=dict)
 
     @property
     def hook(self) -> Any:

@@ -88,14 +88,21 @@ class Health:
         ok: whether it works.
         degraded: it works, but not as it should.
         detail: one sentence without secrets.
-        latency_ms: what the check took.
+        latency_ms: what the check took; None: the core measures it.
     """
 
     name: str
     ok: bool
     degraded: bool = False
     detail: str = ""
-    latency_ms: float = 0
+    latency_ms: float | None = None
+
+    @property
+    def status(self) -> str:
+        """`ok`, `degraded` or `dead`."""
+        if not self.ok:
+            return "dead"
+        return "degraded" if self.degraded else "ok"
 
 
 @record

@@ -8,6 +8,7 @@ from streamer_core.records import record
 
 ADMIN_SCOPE = "streamer:admin"
 PRIORITY_SCOPE = "streamer:priority"
+OPERATOR_SCOPE = "streamer:operator"
 
 
 @record

@@ -240,7 +240,11 @@ def _outcomes() -> set[str]:
 
 
 def test_every_status_is_listed() -> None:
-    (line,) = [line for line in text_of("protocol.md").splitlines() if line.startswith("A status")]
+    (line,) = [
+        line
+        for line in text_of("protocol.md").splitlines()
+        if line.startswith("A request's status")
+    ]
     assert re.findall(r"`(\w+)`", line) == [
         "queued",
         *(status.wire for status in (Status.PROCESSING, Status.RETRYING)),

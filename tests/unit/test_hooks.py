@@ -572,6 +572,11 @@ def test_listing_actions_asks_for_each_handler(connected: Stage) -> None:
     ]
 
 
+def test_asking_for_health_asks_who_may_see_it(connected: Stage) -> None:
+    connected.send("streamer.health")
+    assert connected.taken() == ["limit streamer.health", "authorize admin action", "health"]
+
+
 def test_the_recorder_implements_every_hook() -> None:
     implemented = {name for name in vars(Recorder) if name.startswith("streamer_")}
     assert implemented == HOOKS

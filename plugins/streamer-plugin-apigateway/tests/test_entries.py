@@ -9,6 +9,7 @@ import pytest
 from streamer_plugin_apigateway import entries, errands, wakes
 
 from streamer_core import Context, Settings, Streamer, handler
+from streamer_core.errors import StoreError
 from streamer_core.handlers import declared
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Outgoing
@@ -173,6 +174,14 @@ def test_a_connection_that_is_over_is_told_so(rig: Rig) -> None:
     assert (refusal["error"]["code"], refusal["request_id"]) == ("UNAUTHORIZED", "r")
     assert goodbye["type"] == "goodbye"
     assert rig.transport.closed[forgotten] == (1001, "expired")
+
+
+def test_a_store_that_fails_is_the_answer_to_the_message(rig: Rig, connection: str) -> None:
+    rig.store.faults.fail_next("get_connection", StoreError("a secret of the house"))
+    answer = say(connection, {"id": "r", "action": "echo"})
+    assert (answer["error"]["code"], answer["request_id"]) == ("STORAGE_ERROR", "r")
+    assert "secret" not in str(answer)
+    assert say(connection, {"id": "r", "action": "echo"})["type"] == "response"
 
 
 def test_a_client_that_leaves_is_forgotten(rig: Rig, connection: str) -> None:

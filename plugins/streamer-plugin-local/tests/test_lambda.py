@@ -33,6 +33,7 @@ def test_the_journeys_are_the_same(served: RunningGateway) -> None:
     with Talk(served.url) as talk, Talk(served.url) as other:
         assert talk.ask("echo", {"text": "ä🦆"})["data"] == {"text": "ä🦆"}
         assert talk.ask("streamer.hello", {"version": 1})["connection_id"]
+        assert talk.ask("streamer.health")["data"]["checks"][0]["name"] == "store"
         assert talk.ask("streamer.subscribe", {"topic": "room:1"})["success"]
         other.ask("publish", {"topic": "room:1", "data": "hi"})
         assert talk.until(of_type("event"))["data"] == "hi"

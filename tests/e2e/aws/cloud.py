@@ -1,7 +1,9 @@
 """A deployment on ministack: `lambdas/template.yaml`, with bundles as `make build` makes them.
 
 The functions run as processes, behind a real WebSocket, under the runtime client that AWS runs
-(`awslambdaric`), and find nothing but it and what is in their bundles.
+(`awslambdaric`), and find nothing but it and what is in their bundles. Each has its own role of the
+template, and may do what that allows: the emulator evaluates IAM's policies (`AUTH`). What it does
+for the functions it does without asking: read the stream and the queue, and write logs.
 """
 
 import json
@@ -9,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from streamer_plugin_dynamodb.store import DynamoStore
 
 from lambdas.build import ROOT, TEMPLATE, Target, build
 from streamer_core.ports import SystemClock
-from tests.emulators import CREDENTIALS, PYTHON, REGION
+from tests.emulators import PYTHON, REGION
 
 PREFIX = "e2e-"
 STACK = "streamer"
@@ -99,6 +102,23 @@ class Cloud:
         )
         return [message["Body"] for message in taken.get("Messages", ())]
 
+    @contextmanager
+    def lacking(self, policy: str, action: str) -> Iterator[None]:
+        """Take an action out of one of the template's policies for a while."""
+        iam, arn = self.client("iam"), self._made(policy)
+        usual = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        version = iam.get_policy_version(PolicyArn=arn, VersionId=usual)["PolicyVersion"]
+
+        def put(document: Mapping[str, Any]) -> None:
+            written = json.dumps(document)
+            iam.create_policy_version(PolicyArn=arn, PolicyDocument=written, SetAsDefault=True)
+
+        put(_without(action, version["Document"]))
+        try:
+            yield
+        finally:
+            put(version["Document"])
+
     def client(self, service: str) -> Any:
         """Give boto's client of one of the emulator's services."""
         return boto3.client(service, endpoint_url=self.address, region_name=REGION)
@@ -132,7 +152,6 @@ class Cloud:
             "STREAMER_PLUGINS__APIGATEWAY__ENDPOINT": {
                 "Fn::Sub": f"{self.address}/_aws/execute-api/${{Api}}/prod"
             },
-            **CREDENTIALS,
             **environment,
         }
         return wanted
@@ -164,6 +183,15 @@ class Cloud:
         self.client("apigatewayv2").create_route_response(
             ApiId=self.api_id, RouteId=route, RouteResponseKey="$default"
         )
+
+
+def _without(action: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    statements = [
+        {**one, "Action": [allowed for allowed in one["Action"] if allowed != action]}
+        for one in document["Statement"]
+    ]
+    assert statements != document["Statement"], f"{action} is not allowed anyway"
+    return {**document, "Statement": statements}
 
 
 def _complaints(formation: Any) -> list[str]:

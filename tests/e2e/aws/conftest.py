@@ -17,7 +17,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("ministack")
-        with ministack(folder) as address:
+        with ministack(folder, AUTH="true") as address:  # CREDENTIALS are the account's root
             yield Cloud(
                 address,
                 PROJECT,

@@ -167,6 +167,15 @@ def _lapsed(cloud: Cloud, ref: str) -> bool:
 
 
 @scenario
+async def test_its_operators_see_what_is_checked(cloud: Cloud) -> None:
+    async with joined(cloud) as wire:
+        assert (await wire.ask("streamer.health"))["data"] == {"status": "ok"}
+    async with joined(cloud, "acme.ann.streamer:operator") as wire:
+        (store,) = (await wire.ask("streamer.health"))["data"]["checks"]
+        assert (store["name"], store["status"]) == ("store", "ok")
+
+
+@scenario
 async def test_another_tenants_requests_are_not_there(cloud: Cloud) -> None:
     async with joined(cloud) as wire:
         name = await wire.send("count", {"steps": 1}, id=new_id())

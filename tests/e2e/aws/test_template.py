@@ -12,6 +12,7 @@ import pytest
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
 from streamer_plugin_dynamodb import DynamoPlugin, deployment
 from streamer_plugin_dynamodb.stream import FILTER
+from websockets.exceptions import InvalidStatus
 
 from streamer_core.settings import CoreSettings
 from tests.e2e.aws.cloud import Cloud, template
@@ -106,6 +107,18 @@ def test_its_tables_are_as_the_store_needs_them(cloud: Cloud) -> None:
     differences = deployment.check(cloud.database)
     # The emulator passes over the time to live that the template names.
     assert [one for one in differences if "time to live" not in one] == []
+
+
+@scenario
+async def test_what_the_policies_do_not_allow_is_refused(cloud: Cloud) -> None:
+    with cloud.lacking("ConnectionPolicy", "dynamodb:PutItem"), pytest.raises(InvalidStatus):
+        async with joined(cloud):
+            pass
+    with cloud.lacking("StorePolicy", "dynamodb:GetItem"):
+        async with joined(cloud) as wire:
+            assert (await wire.ask("echo"))["error"]["code"] == "STORAGE_ERROR"
+    async with joined(cloud) as wire:
+        assert (await wire.ask("echo", {"x": 1}))["data"] == {"x": 1}
 
 
 @scenario

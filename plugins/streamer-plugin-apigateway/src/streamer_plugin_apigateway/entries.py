@@ -6,6 +6,7 @@ invocations.
 """
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 from streamer_core import Streamer
-from streamer_core.errors import Refused
+from streamer_core.errors import Refused, StorageFailed, StoreError
 from streamer_core.log import get_logger
+from streamer_core.model import encode
+from streamer_core.model.decode import request_id_of
 from streamer_core.ports import Change
 from streamer_plugin_apigateway import errands, events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
@@ -26,8 +29,17 @@ _MARGIN_MS = 10_000
 
 @lru_cache
 def application(*, handlers: bool = True) -> Streamer:
-    """Give this process's application; without handlers, for functions that run none."""
-    return Streamer.start(load_handlers=handlers)
+    """Give this process's application; without handlers, for functions that run none.
+
+    Where it is made for a snapshot, each copy that is restored takes a name of its own. Nothing
+    else in it must be made anew: a start opens no socket, and ids and jitter come from the system.
+    """
+    app = Streamer.start(load_handlers=handlers)
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from snapshot_restore_py import register_after_restore  # noqa: PLC0415 - Lambda brings it
+
+        register_after_restore(app.rename)
+    return app
 
 
 def connect(event: Event, _: Any = None) -> Answer:
@@ -63,9 +75,13 @@ def disconnected(app: Streamer, event: Event) -> Answer:
 
 def routed(app: Streamer, event: Event) -> Answer:
     """Take a message."""
-    connection_id = events.connection_id_of(event)
-    connection = app.store.get_connection(connection_id)
-    received = app.receive(connection, events.message_of(event))
+    connection_id, data = events.connection_id_of(event), events.message_of(event)
+    try:
+        connection = app.store.get_connection(connection_id)
+    except StoreError:
+        get_logger().exception("store failed")
+        return _refused(app, data, StorageFailed("The connection could not be read"))
+    received = app.receive(connection, data)
     *before, last = received.frames or (b"",)
     if received.close is not None:
         before, last = [*before, last], b""
@@ -74,6 +90,10 @@ def routed(app: Streamer, event: Event) -> Answer:
     if received.close is not None:
         app.transport.close_connection(connection_id, *received.close)
     return events.told(last) if last else events.OK
+
+
+def _refused(app: Streamer, data: bytes, error: Refused) -> Answer:
+    return events.told(encode.refused(app.clock.now(), request_id_of(data), error).data)
 
 
 def processor(event: Event, _: Any = None) -> Answer:

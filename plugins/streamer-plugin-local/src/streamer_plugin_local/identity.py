@@ -2,7 +2,7 @@
 
 from streamer_core.app import Streamer
 from streamer_core.errors import ConfigurationError
-from streamer_core.model.principal import ADMIN_SCOPE, PRIORITY_SCOPE, Principal
+from streamer_core.model.principal import ADMIN_SCOPE, OPERATOR_SCOPE, PRIORITY_SCOPE, Principal
 from streamer_plugin_local.origin import is_loopback
 from streamer_plugin_local.settings import LocalSettings
 
@@ -30,8 +30,8 @@ def check_identity(app: Streamer, settings: LocalSettings) -> bool:
 
 
 def development_principal(app: Streamer, settings: LocalSettings) -> Principal:
-    """Give the one principal: it may call every handler, steer every request, and jump queues."""
-    own = {ADMIN_SCOPE, PRIORITY_SCOPE, *settings.principal.scopes}
+    """Give the one principal: it may call every handler, steer every request, and ask for all."""
+    own = {ADMIN_SCOPE, OPERATOR_SCOPE, PRIORITY_SCOPE, *settings.principal.scopes}
     return Principal(
         user=settings.principal.user,
         tenant=settings.principal.tenant,

@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streamer_core.app import Streamer
+from streamer_core.model.health import report
 from streamer_plugin_local.console import Console
 from streamer_plugin_local.hub import Hub
 from streamer_plugin_local.management import Management
@@ -46,6 +47,7 @@ class Web:
     ) -> None:
         self._app = app
         self._guard = guard
+        self._secret = secret
         self._site = web.Application(
             middlewares=[self._check_host], client_max_size=hub.settings.max_message_bytes
         )
@@ -77,14 +79,9 @@ class Web:
             return web.json_response({"code": "FORBIDDEN", "message": problem}, status=403)
         return await handler(request)
 
-    async def _health(self, _request: web.Request) -> web.Response:
+    async def _health(self, request: web.Request) -> web.Response:
+        """Tell anybody whether to send clients here; what is wrong, to who knows the secret."""
         checks = await asyncio.to_thread(self._app.health)
-        ok = all(check.ok for check in checks)
-        body = {
-            "ok": ok,
-            "checks": [
-                {"name": c.name, "ok": c.ok, "degraded": c.degraded, "detail": c.detail}
-                for c in checks
-            ],
-        }
-        return web.json_response(body, status=200 if ok else 503)
+        details = self._secret.signed(request.headers.get("Authorization"))
+        body = report(checks, details=details)
+        return web.json_response(body, status=503 if body["status"] == "dead" else 200)

@@ -61,3 +61,14 @@ def may_join(principal: Any, name: str) -> bool:
 def say(payload: dict, ctx: Context) -> dict[str, Any]:  # type: ignore[type-arg]  # bound by name
     ctx.publish(payload["topic"], payload["data"])
     return {}
+
+
+@handler("traced")
+def traced() -> dict[str, Any]:
+    """Tell which trace it is part of."""
+    return {"trace": os.environ.get("_X_AMZN_TRACE_ID")}
+
+
+@handler("break")
+def breaks() -> None:
+    raise RuntimeError("a secret of the house")
