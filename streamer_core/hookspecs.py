@@ -666,7 +666,7 @@ def streamer_execute(call: Call) -> Any:
 
 
 @hookspec(firstresult=True)
-def streamer_circuit(name: str) -> AbstractContextManager[Any] | None:
+def streamer_circuit(name: str, deadline: int) -> AbstractContextManager[Any] | None:
     """Give the guard of a named dependency.
 
     Called: each time a handler writes `ctx.circuit(name)`, in its thread.
@@ -674,6 +674,7 @@ def streamer_circuit(name: str) -> AbstractContextManager[Any] | None:
 
     Args:
         name: the handler's word for the dependency, `ledger` or `smtp`.
+        deadline: Unix ms at which the handler times out; a use that lasts longer has failed.
 
     Returns:
         A context manager. Entered before the dependency is used; its exit sees how that ended. It
