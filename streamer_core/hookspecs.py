@@ -187,7 +187,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`),
+    circuitbreaker (`streamer circuits`).
     """
 
 
@@ -223,7 +224,7 @@ def streamer_register_panels() -> Iterable[Panel]:
                 return [Panel(name="handlers", title="Handlers", rows=self.rows)]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq, circuitbreaker.
+    Added in 0.1. Implemented by: circuitbreaker; planned: dlq.
     """
 
 
@@ -300,7 +301,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: circuitbreaker (checks its settings); planned: otel, cloudwatch, tenancy.
     """
 
 
@@ -661,7 +662,7 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself); planned: otel, circuitbreaker.
+    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker; planned: otel.
     """
 
 
@@ -713,7 +714,7 @@ def streamer_circuit(name: str, deadline: int) -> AbstractContextManager[Any] | 
                 return self.guard(name)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: circuitbreaker.
+    Added in 0.1. Implemented by: circuitbreaker.
     """
 
 
@@ -1040,7 +1041,7 @@ def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
                 (self.open.add if after == "open" else self.open.discard)(name)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, circuitbreaker (which calls it).
+    Added in 0.1. Implemented by: none yet; planned: cloudwatch.
     """
 
 
@@ -1110,7 +1111,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: circuitbreaker; planned: cloudwatch, otel.
     """
 
 
