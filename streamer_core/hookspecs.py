@@ -301,7 +301,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker (checks its settings); planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: circuitbreaker; planned: otel, cloudwatch, tenancy.
     """
 
 

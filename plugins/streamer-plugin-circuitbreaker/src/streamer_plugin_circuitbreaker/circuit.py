@@ -1,8 +1,9 @@
 """A circuit in one process: what it has read, what it has seen and not yet written.
 
-A closed circuit costs no call of the store but one each `interval`: that one reads the state, and
-writes what was gathered since. A failure is written as soon as the last look is an `interval` old,
-or as soon as it would open the circuit.
+A closed circuit costs no call of the store but a read each `interval`, and a write of what was
+gathered: each tenth of the window while all goes well, each `interval` while anything fails. Of a
+failure the first is written at once, those after it with the next look, or as soon as they open the
+circuit.
 """
 
 import threading
@@ -172,10 +173,10 @@ class Circuit:
         self._gathered = windows.together(self._gathered, more)
 
     def _is_urgent(self, now: int) -> bool:
-        """Tell whether a failure is to be written at once: long unwritten, or one too many."""
+        """Tell whether a failure is to be written at once: the first of late, or one too many."""
         if self._state.phase is not Phase.CLOSED:
             return False
-        if self._is_due(now):
+        if not 0 <= now - self._wrote_at < self._interval:
             return True
         with self._counting:
             after = self._state.counted(self._gathered, self._rules, now)
@@ -207,7 +208,7 @@ class Circuit:
         """Tell whether a window is to be written now: what went well can wait a tenth of it."""
         if windows.total(seen).is_bad:
             return True
-        return bool(seen) and now - self._wrote_at >= self._rules.window // windows.TENTHS
+        return bool(seen) and not 0 <= now - self._wrote_at < self._rules.window // windows.TENTHS
 
     def _report(self, now: int) -> None:
         """Read the state and write what was gathered, where that is worth it. Holds `_talking`."""
@@ -229,7 +230,8 @@ class Circuit:
             before, after = self._kept.move(count)
         except StoreError:
             self._give_back(seen)
-            self._seen_at, self._is_store_failing = now, True
+            self._seen_at = self._wrote_at = now
+            self._is_store_failing = True
             return
         if after is before:
             self._give_back(seen)
