@@ -1022,7 +1022,7 @@ def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
     Answers (observe): all are told; what they give back is ignored.
 
     Args:
-        name: the dependency, as in `ctx.circuit(name)`.
+        name: the dependency, as in `ctx.circuit(name)`; for an action's own `action:` and its name.
         before, after: `closed`, `open` or `half_open`.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from streamer_plugin_circuitbreaker import CircuitBreakerPlugin
-from streamer_plugin_circuitbreaker.circuit import Circuit, Guard
+from streamer_plugin_circuitbreaker.circuit import Circuit
+from streamer_plugin_circuitbreaker.guard import Guard
 
 from streamer_core import Settings, Streamer
 from streamer_core.errors import CircuitOpen

@@ -191,6 +191,7 @@ def test_so_many_probes_at_once(processes: Any) -> None:
         assert 1000 <= (refused(one).retry_after_ms or 0) <= 4000
     first.__exit__(None, None, None)
     assert process.phase == "half_open"
+    assert not process.circuit()._gathered._running, "probes are not among them"
     second.__exit__(None, None, None)
     assert process.phase == "closed"
     assert process.use()

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from streamer_plugin_circuitbreaker.settings import Rules
@@ -103,4 +103,5 @@ class Moves(RuleBasedStateMachine):
         assert State.from_plain({**plain, "of_a_newer_version": 1}) == self.state
 
 
+Moves.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestMoves = Moves.TestCase

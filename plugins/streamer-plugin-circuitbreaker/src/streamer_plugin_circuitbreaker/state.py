@@ -119,13 +119,21 @@ class State:
 
     def probing(self, probe: str, rules: Rules, now: int) -> "State":
         """Let a probe begin, where it may be probed and there is room for one."""
-        if self.phase is Phase.OPEN and self.until is not None and now >= self.until:
+        if self.may_be_probed(now):
             lapses = now + rules.probe_lapse
             return self._changed(Phase.HALF_OPEN, now, probes={probe: lapses}, window=self.window)
         if self.has_room(rules, now):
             alive = {one: lapses for one, lapses in self.probes.items() if lapses > now}
             return replace(self, probes={**alive, probe: now + rules.probe_lapse})
         return self
+
+    def takes_probes(self, rules: Rules, now: int) -> bool:
+        """Tell whether a probe may begin now."""
+        return self.may_be_probed(now) or self.has_room(rules, now)
+
+    def may_be_probed(self, now: int) -> bool:
+        """Tell whether it has been open for long enough."""
+        return self.phase is Phase.OPEN and self.until is not None and now >= self.until
 
     def has_room(self, rules: Rules, now: int) -> bool:
         """Tell whether it is being probed, and one more may do so."""
