@@ -356,9 +356,13 @@ def test_what_was_known_stands_while_the_store_fails(processes: Any) -> None:
     process.store.faults.fail_next("get_value", StoreError("gone"), times=1000)
     processes.clock.advance(29_999)
     refused(process)
-    processes.clock.advance(1)
+    processes.clock.advance(1000)
+    process.app.store = store = CountingStore(processes.clock, processes.store.data)
+    store.faults.fail_next("get_value", StoreError("gone"), times=1000)
     assert process.uses(10) == 10, "nobody knows: let them pass"
-    process.store.faults.clear()
+    assert store.reads == 1, "it is asked each interval"
+    processes.clock.advance(1000)
+    store.faults.clear()
     assert process.uses(3) == 3
     assert process.phase == "closed"
 
@@ -448,3 +452,38 @@ def test_threads_count_every_call(processes: Any) -> None:
     processes.clock.advance(3000)
     process.app.flush()
     assert process.row()["calls"] == "2000"
+
+
+def test_an_open_circuit_is_not_forgotten_and_a_closed_one_is(processes: Any) -> None:
+    process = processes.start(minimum_calls=1, probes=1)
+    process.use(fails=True)
+    processes.clock.advance(30 * 86_400_000)
+    assert process.phase == "open"
+    assert process.use()
+    assert process.phase == "closed"
+    processes.clock.advance(86_400_000)
+    assert process.plugin.circuits.rows() == []
+    assert process.use(fails=True), "and it begins anew"
+    assert process.seen.changes[-1] == ("ledger", "closed", "open")
+
+
+def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> None:
+    process = processes.start(minimum_calls=1000)
+    store = SlowStore(processes.clock, processes.store.data)
+    process.app.store = store
+    threads = [threading.Thread(target=process.use, kwargs={"fails": True}) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert store.writes <= 2
+    process.app.flush()
+    assert process.row()["calls"] == "8"
+
+
+class SlowStore(CountingStore):
+    """Lets other threads come first."""
+
+    def get_value(self, key: str) -> Any:
+        threading.Event().wait(0.05)
+        return super().get_value(key)

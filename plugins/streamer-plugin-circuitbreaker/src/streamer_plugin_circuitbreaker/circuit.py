@@ -81,9 +81,14 @@ class Circuit:
             self._look(now)
         state = self._state
         if state.takes_probes(self._rules, now):
-            self._probe(guard, now)
+            if self._may_ask(now):
+                self._probe(guard, now)
         elif state.phase is not Phase.CLOSED:
             self._refuse(state, now)
+
+    def _may_ask(self, now: int) -> bool:
+        """Tell whether the store may be asked: one that fails only each `interval`."""
+        return not self._is_store_failing or self._is_long_since(self._seen_at, now)
 
     def _probe(self, guard: Guard, now: int) -> None:
         """Let the use be a probe, where the store has room for one."""
@@ -96,6 +101,7 @@ class Circuit:
         except Conflict:
             self._refuse(self._state, now)
         except StoreError:
+            self._miss(now)
             return  # nobody knows: the call is let through, and says nothing
         finally:
             self._talking.release()
@@ -121,9 +127,10 @@ class Circuit:
         now = self._clock.now()
         seen = guard.seen(error, self._rules, now, self._clock.monotonic())
         if guard.probe:
-            self._end_probe(guard, seen, now)
+            self._end_probe(guard, seen)
         elif self._gathered.leave(guard, seen, now).is_bad and self._is_urgent(now):
             with self._talking:
+                now = self._clock.now()
                 if self._is_urgent(now):  # who was at it before has not written this
                     self._report(now)
 
@@ -134,15 +141,16 @@ class Circuit:
         if self._is_long_since(self._wrote_at, now):
             return True
         after = self._state.counted(self._gathered.look(), self._rules, now)
-        return after.phase is Phase.OPEN and not self._is_store_failing
+        return after.phase is Phase.OPEN and self._may_ask(now)
 
-    def _end_probe(self, guard: Guard, seen: Tally | None, now: int) -> None:
+    def _end_probe(self, guard: Guard, seen: Tally | None) -> None:
         def end(found: State) -> State:
             if found.round != guard.round:
                 return found
             return found.probed(guard.probe, seen, self._rules, now)
 
         with self._talking:
+            now = self._clock.now()
             try:
                 self._learn(self._kept.move(end)[1], now)
             except StoreError:
@@ -152,8 +160,8 @@ class Circuit:
 
     def flush(self) -> None:
         """Write what was gathered: this process may be frozen for long."""
-        now = self._clock.now()
         with self._talking:
+            now = self._clock.now()
             if self._is_worth_a_write(self._gathered.look(), now):
                 self._report(now)
 
@@ -174,8 +182,8 @@ class Circuit:
             before, after = self._kept.move(count)
         except StoreError:
             self._gathered.put_back(seen)
-            self._seen_at = self._wrote_at = now
-            self._is_store_failing = True
+            self._wrote_at = now
+            self._miss(now)
             return
         if after is before:
             self._gathered.put_back(seen)
@@ -188,6 +196,9 @@ class Circuit:
         if windows.total(seen).is_bad:
             return True
         return bool(seen) and not 0 <= now - self._wrote_at < self._rules.window // windows.TENTHS
+
+    def _miss(self, now: int) -> None:
+        self._seen_at, self._is_store_failing = now, True
 
     def _learn(self, state: State, now: int) -> None:
         self._gathered.begin(state.round)

@@ -59,7 +59,7 @@ def list_(obj: tuple[Book, Settings], *, as_json: bool) -> None:
 @click.pass_obj
 def open_(obj: tuple[Book, Settings], name: str) -> None:
     """Open a circuit; it stays open until it is closed by hand."""
-    _switch(obj, name, lambda state, now: state.opened_by_hand(now))
+    _switch(obj, name, lambda state, now: state.opened_by_hand(now), among_known=False)
 
 
 @click.command()
@@ -67,8 +67,7 @@ def open_(obj: tuple[Book, Settings], name: str) -> None:
 @click.pass_obj
 def close(obj: tuple[Book, Settings], name: str) -> None:
     """Close a circuit, whoever opened it, and count anew."""
-    _check_known(obj, name)
-    _switch(obj, name, lambda state, now: state.closed(now))
+    _switch(obj, name, lambda state, now: state.closed(now), among_known=True)
 
 
 @click.command()
@@ -76,18 +75,31 @@ def close(obj: tuple[Book, Settings], name: str) -> None:
 @click.pass_obj
 def reset(obj: tuple[Book, Settings], name: str) -> None:
     """Forget what was counted of a circuit; closes it, but for one that was opened by hand."""
-    _check_known(obj, name)
-    _switch(obj, name, lambda state, now: state if state.is_by_hand else state.closed(now))
+
+    def forget(state: State, now: int) -> State:
+        return state if state.is_by_hand else state.closed(now)
+
+    _switch(obj, name, forget, among_known=True)
 
 
-def _switch(obj: tuple[Book, Settings], name: str, move: Callable[[State, int], State]) -> None:
-    before, after = _with_store(obj, lambda all_: all_.switch(name, move))
+def _switch(
+    obj: tuple[Book, Settings],
+    name: str,
+    move: Callable[[State, int], State],
+    *,
+    among_known: bool,
+) -> None:
+    def switch(those: Circuits) -> tuple[State, State]:
+        if among_known:
+            _check_known(name, [row["circuit"] for row in those.rows()])
+        return those.switch(name, move)
+
+    before, after = _with_store(obj, switch)
     by_hand = " by hand, until it is closed" if after.is_by_hand else ""
     click.echo(f"{name}: {after.phase.value}{by_hand}; it was {before.phase.value}")
 
 
-def _check_known(obj: tuple[Book, Settings], name: str) -> None:
-    known = [row["circuit"] for row in _with_store(obj, Circuits.rows)]
+def _check_known(name: str, known: Sequence[str]) -> None:
     if name not in known:
         there_are = f"there are: {', '.join(known)}" if known else "there is none"
         raise click.BadParameter(f"no circuit is named {name!r}; {there_are}")

@@ -59,7 +59,7 @@ class Kept:
         self._app.store.put_value(
             PREFIX + self._name,
             state.to_plain(),
-            expires_at=None if state.is_by_hand else max(now, state.until or 0) + _KEEP_MS,
+            expires_at=now + _KEEP_MS if state.phase is Phase.CLOSED else None,
             version=over.version if over else 0,
         )
 
