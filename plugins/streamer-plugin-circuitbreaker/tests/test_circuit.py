@@ -30,6 +30,8 @@ def test_it_opens_at_the_rate_and_not_before(processes: Any) -> None:
     processes.clock.advance(1000)
     assert process.uses(3, fails=True) == 2, "4 of 13 are more than 30 %"
     assert process.seen.changes == [("ledger", "closed", "open")]
+    measured = [one for one in process.seen.metrics if one[0] == "circuitbreaker.changed"]
+    assert measured == [("circuitbreaker.changed", {"circuit": "ledger", "state": "open"})]
 
 
 def test_exactly_the_rate_opens(processes: Any) -> None:
@@ -247,8 +249,13 @@ def test_a_lapsed_probe_may_still_say_how_it_went(processes: Any) -> None:
     second.__enter__()
     late.__exit__(OSError, OSError(), None)
     assert process.phase == "open"
+    processes.clock.advance(30_000)
+    third = process.guard()
+    third.__enter__()
     second.__exit__(None, None, None)
-    assert process.phase == "open", "a probe of an earlier round changes nothing"
+    assert process.phase == "half_open", "a probe of an earlier round changes nothing"
+    third.__exit__(None, None, None)
+    assert process.phase == "closed"
 
 
 # -- by hand

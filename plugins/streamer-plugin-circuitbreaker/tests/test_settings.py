@@ -43,6 +43,18 @@ def test_a_table_goes_over_the_section_and_the_section_over_the_defaults() -> No
     assert other.window == Rules().window == 30_000
 
 
+def test_whole_numbers_and_durations_in_seconds_will_do() -> None:
+    rules = book({"failure_rate": 1, "circuits": {"ledger": {"slow_rate": 1, "open_for": 5}}})
+    ledger = rules.of_dependency("ledger")
+    assert (ledger.failure_rate, ledger.slow_rate, ledger.open_for) == (1.0, 1.0, 5_000)
+
+
+def test_the_environment_sets_a_circuits_rules() -> None:
+    name = "STREAMER_PLUGINS__CIRCUITBREAKER__CIRCUITS__LEDGER__PROBES"
+    section = Settings.load(environ={name: "7"}).plugins["circuitbreaker"]
+    assert book(dict(section)).of_dependency("ledger").probes == 7
+
+
 def test_the_closest_table_is_taken() -> None:
     rules = book(
         {
