@@ -241,9 +241,13 @@ class Streamer:
         """Take another name as a worker: this process is a copy, one of many of one snapshot."""
         self.runtime.worker = _worker_name(self.clock)
 
+    def flush(self) -> None:
+        """Have the plugins send on what they gathered: this process may be frozen next."""
+        observe(self.hooks, "streamer_on_flush")
+
     def close(self) -> None:
         """End: plugins first, then the pulse, the transport and the store."""
-        observe(self.hooks, "streamer_on_flush")
+        self.flush()
         observe(self.hooks, "streamer_shutdown", app=self)
         self.runtime.pulse.close()
         self.transport.close()

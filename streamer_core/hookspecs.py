@@ -188,7 +188,7 @@ def streamer_register_commands(cli: Any) -> None:
         ```
 
     Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
-    (`streamer token`, `streamer jwt`).
+    (`streamer token`, `streamer jwt`), circuitbreaker (`streamer circuits`).
     """
 
 
@@ -224,7 +224,7 @@ def streamer_register_panels() -> Iterable[Panel]:
                 return [Panel(name="handlers", title="Handlers", rows=self.rows)]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq, circuitbreaker.
+    Added in 0.1. Implemented by: circuitbreaker; planned: dlq.
     """
 
 
@@ -301,7 +301,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: circuitbreaker; planned: otel, cloudwatch, tenancy.
     """
 
 
@@ -664,12 +664,12 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself); planned: otel, circuitbreaker.
+    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker; planned: otel.
     """
 
 
 @hookspec(firstresult=True)
-def streamer_circuit(name: str) -> AbstractContextManager[Any] | None:
+def streamer_circuit(name: str, deadline: int) -> AbstractContextManager[Any] | None:
     """Give the guard of a named dependency.
 
     Called: each time a handler writes `ctx.circuit(name)`, in its thread.
@@ -677,6 +677,7 @@ def streamer_circuit(name: str) -> AbstractContextManager[Any] | None:
 
     Args:
         name: the handler's word for the dependency, `ledger` or `smtp`.
+        deadline: Unix ms at which the handler times out; a use that lasts longer has failed.
 
     Returns:
         A context manager. Entered before the dependency is used; its exit sees how that ended. It
@@ -715,7 +716,7 @@ def streamer_circuit(name: str) -> AbstractContextManager[Any] | None:
                 return self.guard(name)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: circuitbreaker.
+    Added in 0.1. Implemented by: circuitbreaker.
     """
 
 
@@ -1094,7 +1095,7 @@ def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
     Answers (observe): all are told; what they give back is ignored.
 
     Args:
-        name: the dependency, as in `ctx.circuit(name)`.
+        name: the dependency, as in `ctx.circuit(name)`; for an action's own `action:` and its name.
         before, after: `closed`, `open` or `half_open`.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
@@ -1113,7 +1114,7 @@ def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
                 (self.open.add if after == "open" else self.open.discard)(name)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, circuitbreaker (which calls it).
+    Added in 0.1. Implemented by: none yet; planned: cloudwatch.
     """
 
 
@@ -1183,7 +1184,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: circuitbreaker; planned: cloudwatch, otel.
     """
 
 

@@ -69,7 +69,13 @@ def _plain(hint: Any, value: Any) -> Any:
         return Path(value)
     if hint == tuple[str, ...] and kind is list and all(type(one) is str for one in value):
         return tuple(value)
+    if hint == dict[str, dict[str, Any]] and kind is dict and _are_tables(value):
+        return {name: dict(table) for name, table in value.items()}
     raise ValueError
+
+
+def _are_tables(value: Mapping[str, Any]) -> bool:
+    return all(type(table) is dict for table in value.values())
 
 
 def _without_none(hint: Any) -> Any:

@@ -62,7 +62,9 @@ class Execution(Running):
 
     def circuit(self, name: str) -> AbstractContextManager[Any] | None:
         """Give a dependency's guard."""
-        guard: AbstractContextManager[Any] | None = self.rt.hook.streamer_circuit(name=name)
+        guard: AbstractContextManager[Any] | None = self.rt.hook.streamer_circuit(
+            name=name, deadline=self.deadline_at
+        )
         return guard
 
     # -- stopping and settling

@@ -62,6 +62,7 @@ def failure_of(
         trace="".join(traceback.format_exception(error))[-_TRACE_CHARS:],
         details=details,
         retryable=retryable,
+        retry_after_ms=error.retry_after_ms if isinstance(error, Refused) else None,
         at=at,
         worker=worker,
     )

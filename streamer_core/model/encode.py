@@ -175,7 +175,9 @@ def error_body(
 
 def failure_body(failure: Failure) -> dict[str, Any]:
     """Make the `error` object that a client reads of a failed request."""
-    return error_body(failure.code, failure.message, details=failure.details)
+    return error_body(
+        failure.code, failure.message, details=failure.details, after_ms=failure.retry_after_ms
+    )
 
 
 def refused(now: int, request_id: str | None, error: Refused) -> Outgoing:

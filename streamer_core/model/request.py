@@ -103,6 +103,7 @@ class Failure:
         trace: the exception's text and stack.
         details: a `Reject`'s own.
         retryable: whether another attempt might heal it.
+        retry_after_ms: after how many milliseconds the client may try again, where that is known.
         at: Unix ms.
         worker: who ran it.
     """
@@ -114,6 +115,7 @@ class Failure:
     trace: str = field(default="", repr=False)
     details: Any = None
     retryable: bool = True
+    retry_after_ms: int | None = None
     at: int = 0
     worker: str = ""
 

@@ -173,6 +173,7 @@ CHANGE = Change(kind=ChangeKind.DUE, ref="f00d", due_at=NOW + 1)
 
 GIVEN: Mapping[str, Any] = {
     "name": "scratch",
+    "deadline": NOW + 1000,
     "handshake": Handshake(connection_id="c-1", token="key-of-ada"),
     "principal": ADA,
     "verb": "call",

@@ -124,6 +124,11 @@ def test_retryable_codes(code: str) -> None:
     assert body == {"code": code, "message": "m", "retry": {"retryable": True}}
 
 
+def test_a_failure_tells_when_to_come_back() -> None:
+    failure = Failure(attempt=1, code="CIRCUIT_OPEN", message="m", retry_after_ms=500)
+    assert encode.failure_body(failure)["retry"] == {"retryable": True, "after_ms": 500}
+
+
 def test_other_codes_are_not_retryable() -> None:
     assert encode.error_body("PROCESSING_FAILED", "m") == {
         "code": "PROCESSING_FAILED",

@@ -31,6 +31,7 @@ class Plain:
     other: str | None = None
     later: Ms | None = None
     more: tuple[str, ...] | None = None
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @record
@@ -66,6 +67,9 @@ VALUES = st.one_of(
     st.none(),
     st.lists(st.one_of(st.text(max_size=2), st.integers(0, 2)), max_size=3),
     st.dictionaries(st.text(max_size=1), st.integers(), max_size=1),
+    st.dictionaries(
+        st.text(max_size=1), st.dictionaries(st.text(max_size=1), st.booleans()), max_size=2
+    ),
 )
 
 
@@ -150,6 +154,7 @@ def test_a_model_takes_durations_too() -> None:
 def test_plain_settings_need_no_pydantic() -> None:
     code = """
 import sys
+from typing import Any
 from streamer_core.plugin import Ms, record
 from streamer_core.sections import validate_section
 
@@ -158,9 +163,12 @@ class Settings:
     text: str
     wait: Ms = 1
     names: tuple[str, ...] | None = None
+    tables: dict[str, dict[str, Any]] | None = None
 
-made = validate_section(Settings, {"text": "x", "wait": "5s", "names": ["a"]}, "here")
+given = {"text": "x", "wait": "5s", "names": ["a"], "tables": {"t": {"more": ["b"]}}}
+made = validate_section(Settings, given, "here")
 assert (made.text, made.wait, made.names) == ("x", 5000, ("a",)), made
+assert made.tables == given["tables"], made
 assert "pydantic" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -302,6 +302,37 @@ def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     app.close()
 
 
+class Flushes:
+    """Counts how often it was told to send on what it gathered."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    @hookimpl
+    def streamer_on_flush(self) -> None:
+        self.told += 1
+
+
+def test_plugins_send_on_what_they_gathered_after_each_event(
+    rig: Rig, connection: str, stream: tuple[Rig, Waker, Parking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda freezes the process then, however the event ended."""
+    flushes = Flushes()
+    for app in (rig.app, stream[0].app):
+        app.hooks.register(flushes, "flushes")
+    entries.processor(aws_events.stream(aws_events.inserted(1)))
+    monkeypatch.setattr(entries, "application", lambda **_: rig.app)
+    entries.connect(aws_events.connecting({}))
+    say(connection, {"id": "r", "action": "long"})
+    entries.worker(json.loads(wakes.encoded(_due(rig, "r"))))
+    entries.sweeper(aws_events.SCHEDULED)
+    entries.disconnect(at(aws_events.disconnecting(), connection))
+    assert flushes.told == 6
+    with pytest.raises(KeyError):
+        entries.worker({})
+    assert flushes.told == 7
+
+
 def test_a_wake_for_another_functions_lane_is_passed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -165,6 +165,15 @@ def test_errors(error: BaseException, code: str, message: str, is_async: bool, l
         assert any(line.get("request_id") == "r" for line in logs)
 
 
+def test_an_open_circuit_tells_when_to_come_back() -> None:
+    @handler("a")
+    def function() -> None:
+        raise CircuitOpen("Ledger is down", retry_after_ms=1500)
+
+    (answer,) = asked(Rig(function))[1]
+    assert answer["error"]["retry"] == {"retryable": True, "after_ms": 1500}
+
+
 def test_a_rejects_details() -> None:
     @handler("a")
     def function() -> None:

@@ -575,7 +575,8 @@ def test_an_open_circuit_waits_without_an_attempt() -> None:
 def test_ctx_circuit_guards_where_somebody_knows_circuits() -> None:
     class Circuits:
         @hookimpl
-        def streamer_circuit(self, name: str) -> Any:
+        def streamer_circuit(self, name: str, deadline: int) -> Any:
+            assert (name, deadline - rig.clock.now()) == ("ledger", 300_000)
             raise CircuitOpen("Down", retry_after_ms=9000)
 
     @handler("a", mode="async")

@@ -8,7 +8,7 @@ invocations.
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
@@ -60,21 +60,28 @@ def router(event: Event, _: Any = None) -> Answer:
 def connected(app: Streamer, event: Event) -> Answer:
     """Let a client in, or refuse it."""
     handshake = events.handshake_of(event, allow_query_token=app.settings.core.allow_query_token)
-    try:
-        app.connect(handshake)
-    except Refused as error:
-        return events.refused(error)
+    with _flushed(app):
+        try:
+            app.connect(handshake)
+        except Refused as error:
+            return events.refused(error)
     return events.accepted(handshake)
 
 
 def disconnected(app: Streamer, event: Event) -> Answer:
     """Forget a client."""
-    app.disconnect(events.connection_id_of(event), events.reason_of(event))
+    with _flushed(app):
+        app.disconnect(events.connection_id_of(event), events.reason_of(event))
     return events.OK
 
 
 def routed(app: Streamer, event: Event) -> Answer:
     """Take a message."""
+    with _flushed(app):
+        return _answered(app, event)
+
+
+def _answered(app: Streamer, event: Event) -> Answer:
     connection_id, data = events.connection_id_of(event), events.message_of(event)
     try:
         connection = app.store.get_connection(connection_id)
@@ -103,7 +110,12 @@ def processor(event: Event, _: Any = None) -> Answer:
     parked is given back: Lambda brings it, and those after it, again.
     """
     app = application(handlers=False)
-    for record in event["Records"]:
+    with _flushed(app):
+        return _processed(app, event["Records"])
+
+
+def _processed(app: Streamer, records: Sequence[Event]) -> Answer:
+    for record in records:
         try:
             change = app.store.change_of(record)
         except ValueError:
@@ -118,7 +130,7 @@ def processor(event: Event, _: Any = None) -> Answer:
 def worker(event: Event, context: Any = None) -> Answer:
     """Run one request for each wake: whoever's turn it is, else the one it was woken for."""
     app = application()
-    with _ending_in_time(app, context):
+    with _flushed(app), _ending_in_time(app, context):
         for change in wakes.woken_for(event):
             _work(app, change)
     return {}
@@ -126,13 +138,17 @@ def worker(event: Event, context: Any = None) -> Answer:
 
 def notifier(event: Event, _: Any = None) -> Answer:
     """Send an event of a topic to those of its subscribers that the invocation names."""
-    application(handlers=False).send(*errands.decoded(event))
+    app = application(handlers=False)
+    with _flushed(app):
+        app.send(*errands.decoded(event))
     return {}
 
 
 def sweeper(_: Event, __: Any = None) -> Mapping[str, int]:
     """Make a round of the sweeper, each minute."""
-    swept = asdict(application(handlers=False).sweep())
+    app = application(handlers=False)
+    with _flushed(app):
+        swept = asdict(app.sweep())
     get_logger().info("swept", **swept)
     return swept
 
@@ -166,6 +182,15 @@ def _keys(record: Event) -> str:
     """Give what of a record may be logged: which one it is, not what is in it."""
     parts = record.get("dynamodb") or {} if isinstance(record, dict) else {}
     return json.dumps([parts.get("SequenceNumber"), parts.get("Keys")], default=str)
+
+
+@contextmanager
+def _flushed(app: Streamer) -> Iterator[None]:
+    """Have plugins send on what they gathered: Lambda freezes the process after its event."""
+    try:
+        yield
+    finally:
+        app.flush()
 
 
 @contextmanager

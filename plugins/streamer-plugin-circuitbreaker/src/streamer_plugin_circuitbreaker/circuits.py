@@ -1,0 +1,109 @@
+"""All circuits of one process, and those in the store as people see them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamer_plugin_circuitbreaker import window as windows
+from streamer_plugin_circuitbreaker.circuit import Circuit
+from streamer_plugin_circuitbreaker.kept import PREFIX, Kept, state_of
+from streamer_plugin_circuitbreaker.settings import Book, Rules
+from streamer_plugin_circuitbreaker.state import Phase, State
+
+ACTION = "action:"
+COLUMNS = ("circuit", "state", "why", "calls", "failed", "slow", "next")
+_LONGEST_NAME = 100
+
+
+class Circuits:
+    """The circuits of a process.
+
+    Args:
+        book: their rules.
+        app: the application.
+    """
+
+    def __init__(self, book: Book, app: Any) -> None:
+        self.book = book
+        self._app = app
+        self._known: dict[str, Circuit] = {}
+        self._making = threading.Lock()
+        self._of_actions: dict[str, Circuit | None] = {}
+
+    def of_dependency(self, name: str) -> Circuit:
+        """Give the circuit of a dependency.
+
+        Raises:
+            ValueError: the name is none.
+        """
+        known = self._known.get(name)
+        return known or self._make(checked(name), self.book.of_dependency(name))
+
+    def of_action(self, action: str) -> Circuit | None:
+        """Give the circuit of an action, where it has one."""
+        try:
+            return self._of_actions[action]
+        except KeyError:
+            rules = self.book.of_action(action)
+            made = self._make(ACTION + action, rules) if rules else None
+            return self._of_actions.setdefault(action, made)
+
+    def _make(self, name: str, rules: Rules) -> Circuit:
+        with self._making:
+            return self._known.setdefault(name, Circuit(name, rules, self._app))
+
+    def flush(self) -> None:
+        """Write what all have gathered."""
+        for circuit in list(self._known.values()):
+            circuit.flush()
+
+    def rows(self) -> Sequence[dict[str, str]]:
+        """Describe all that the store holds, for people."""
+        kept = self._app.store.values(PREFIX)
+        return [self._row(key.removeprefix(PREFIX), state_of(value)) for key, value in kept.items()]
+
+    def _row(self, name: str, state: State) -> dict[str, str]:
+        now = self._app.clock.now()
+        window = windows.recent(state.window, now, self._rules_of(name).window)
+        calls, failures, slow = windows.total(window)
+        cells = (
+            *(name, state.phase.value, state.reason, str(calls)),
+            *(_share(failures, calls), _share(slow, calls), _outlook(state, now)),
+        )
+        return dict(zip(COLUMNS, cells, strict=True))
+
+    def switch(self, name: str, move: Callable[[State, int], State]) -> tuple[State, State]:
+        """Make a person's move; gives the state before it and after it."""
+        return Kept(name, self._app).move(lambda found: move(found, self._app.clock.now()))
+
+    def _rules_of(self, name: str) -> Rules:
+        if name.startswith(ACTION):
+            return self.book.of_action(name.removeprefix(ACTION)) or self.book.usual
+        return self.book.of_dependency(name)
+
+
+def checked(name: str) -> str:
+    """Give a dependency's name.
+
+    Raises:
+        ValueError: it is empty or long, or means an action's circuit.
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        raise ValueError(f"the name of a circuit has 1 to {_LONGEST_NAME} characters")
+    if name.startswith(ACTION):
+        raise ValueError(f"{ACTION}… are the circuits of actions; give the dependency another name")
+    return name
+
+
+def _share(part: int, calls: int) -> str:
+    return f"{100 * part / calls:.0f} %" if calls else ""
+
+
+def _outlook(state: State, now: int) -> str:
+    if state.is_by_hand:
+        return "until closed by hand"
+    if state.phase is Phase.OPEN:
+        return f"probed in {max(0, (state.until or now) - now) / 1000:.0f} s"
+    if state.phase is Phase.CLOSED:
+        return ""
+    return f"{state.alive(now)} probes under way, {state.passed} went well"

@@ -1,0 +1,120 @@
+"""`streamer circuits`: circuits, seen and switched by a person."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from streamer_core import Settings, Streamer
+from streamer_core.ports.detached import Detached
+from streamer_plugin_circuitbreaker.circuits import ACTION, COLUMNS, Circuits, checked
+from streamer_plugin_circuitbreaker.settings import Book
+from streamer_plugin_circuitbreaker.state import State
+
+T = TypeVar("T")
+
+
+def circuits(book: Book, settings: Settings) -> click.Group:
+    """Make the command for a project's rules and settings."""
+    return click.Group(
+        name="circuits",
+        help=f"See, open and close circuits. That of an action is named {ACTION}NAME.",
+        commands=[list_, open_, close, reset],
+        context_settings={"obj": (book, settings)},
+    )
+
+
+def _name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    try:
+        return name if name.startswith(ACTION) else checked(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_named = click.argument("name", callback=_name)
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, for scripts.")
+@click.pass_obj
+def list_(obj: tuple[Book, Settings], *, as_json: bool) -> None:
+    """List all circuits that were used of late, or were opened by hand."""
+    rows = _with_store(obj, Circuits.rows)
+    if as_json:
+        lines = [json.dumps(row) for row in rows]
+    else:
+        lines = _aligned(
+            [
+                [column.upper() for column in COLUMNS],
+                *[[row[column] for column in COLUMNS] for row in rows],
+            ]
+        )
+    for line in lines:
+        click.echo(line)
+
+
+@click.command("open")
+@_named
+@click.pass_obj
+def open_(obj: tuple[Book, Settings], name: str) -> None:
+    """Open a circuit; it stays open until it is closed by hand."""
+    _switch(obj, name, lambda state, now: state.opened_by_hand(now), among_known=False)
+
+
+@click.command()
+@_named
+@click.pass_obj
+def close(obj: tuple[Book, Settings], name: str) -> None:
+    """Close a circuit, whoever opened it, and count anew."""
+    _switch(obj, name, lambda state, now: state.closed(now), among_known=True)
+
+
+@click.command()
+@_named
+@click.pass_obj
+def reset(obj: tuple[Book, Settings], name: str) -> None:
+    """Forget what was counted of a circuit; closes it, but for one that was opened by hand."""
+
+    def forget(state: State, now: int) -> State:
+        return state if state.is_by_hand else state.closed(now)
+
+    _switch(obj, name, forget, among_known=True)
+
+
+def _switch(
+    obj: tuple[Book, Settings],
+    name: str,
+    move: Callable[[State, int], State],
+    *,
+    among_known: bool,
+) -> None:
+    def switch(those: Circuits) -> tuple[State, State]:
+        if among_known:
+            _check_known(name, [row["circuit"] for row in those.rows()])
+        return those.switch(name, move)
+
+    before, after = _with_store(obj, switch)
+    by_hand = " by hand, until it is closed" if after.is_by_hand else ""
+    click.echo(f"{name}: {after.phase.value}{by_hand}; it was {before.phase.value}")
+
+
+def _check_known(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        there_are = f"there are: {', '.join(known)}" if known else "there is none"
+        raise click.BadParameter(f"no circuit is named {name!r}; {there_are}")
+
+
+def _with_store(obj: tuple[Book, Settings], do: Callable[[Circuits], T]) -> T:
+    """Open the store beside whoever serves it, and look at the circuits in it."""
+    book, settings = obj
+    with Streamer(settings, transport=Detached(), load_handlers=False) as app:
+        return do(Circuits(book, app))
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
