@@ -56,6 +56,8 @@ class Refused(StreamerError):
         message: what the client may read: one sentence, no internals.
         details: a JSON value with particulars, for `VALIDATION_ERROR` a list of `{path, message}`.
         retry_after_ms: after how many milliseconds a retry may succeed, where that is known.
+        close: where the connection is to be closed after the refusal: why, as the client may read
+            it, in at most 123 bytes.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -63,12 +65,18 @@ class Refused(StreamerError):
     http_status: ClassVar[int] = 403
 
     def __init__(
-        self, message: str, *, details: Any = None, retry_after_ms: int | None = None
+        self,
+        message: str,
+        *,
+        details: Any = None,
+        retry_after_ms: int | None = None,
+        close: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
         self.retry_after_ms = retry_after_ms
+        self.close = close
 
 
 class InvalidMessage(Refused):

@@ -416,8 +416,9 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
 
     Raises:
         RateLimited: with `retry_after_ms` where it is known: 429 for a connection, else the
-            client's `error`. Other Refused likewise; any other error is logged and refuses with
-            `INTERNAL_ERROR`. A StoreError refuses with `STORAGE_ERROR`: catch it to let pass.
+            client's `error`, after which `close` ends the connection. Other Refused
+            likewise; any other error is logged and refuses with `INTERNAL_ERROR`. A StoreError
+            refuses with `STORAGE_ERROR`: catch it to let pass.
 
     Blocks: one round trip to the store at most.
 

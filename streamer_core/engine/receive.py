@@ -22,6 +22,9 @@ from streamer_core.model.decode import decode, request_id_of
 from streamer_core.model.message import Message
 from streamer_core.ports import Enqueued
 
+_POLICY_VIOLATION = 1008
+"""The close code of a client that the server will not listen to (RFC 6455, 7.4.1)."""
+
 
 def receive(rt: Runtime, connection: Connection, data: bytes) -> Received:
     """Take one message; whatever is wrong with it or with us becomes an `error` message."""
@@ -106,4 +109,9 @@ def _refused(rt: Runtime, error: Refused, message: Message | None, data: bytes) 
     too_large = len(data) > rt.settings.max_message_bytes
     # An oversized message is not parsed only to name its id.
     request_id = message.id if message else None if too_large else request_id_of(data)
-    return Received(frames=(encode.refused(rt.clock.now(), request_id, error).data,))
+    now = rt.clock.now()
+    frame = encode.refused(now, request_id, error).data
+    if error.close is None:
+        return Received(frames=(frame,))
+    goodbye = encode.goodbye(now, error.close, error.retry_after_ms or 0)
+    return Received(frames=(frame, goodbye.data), close=(_POLICY_VIOLATION, error.close))

@@ -153,6 +153,22 @@ def test_limits_hold_for_the_frameworks_actions_too() -> None:
     assert limiter.asked == ["streamer.ping", "echo"]
 
 
+class Doorman:
+    @hookimpl
+    def streamer_limit(self, request: Any) -> None:
+        if request is not None:
+            raise RateLimited("Too fast", retry_after_ms=250, close="enough")
+
+
+def test_a_refusal_may_close_the_connection() -> None:
+    received = Rig(*ALL, plugins=[Doorman()]).client().receive(b'{"action": "echo"}')
+    assert received.close == (1008, "enough")
+    error, goodbye = map(json.loads, received.frames)
+    assert code_of(error) == "RATE_LIMITED"
+    assert goodbye["type"] == "goodbye"
+    assert (goodbye["reason"], goodbye["reconnect_after_ms"]) == ("enough", 250)
+
+
 class Careless:
     """A gate whose refusal cannot be written, and one that breaks."""
 
