@@ -847,7 +847,7 @@ def streamer_on_disconnect(connection: Connection, reason: str) -> None:
     Answers (observe): all are told; what they give back is ignored.
 
     Args:
-        connection: as it was stored, without `claims`.
+        connection: as it was stored, without `claims` but those that are `kept`.
         reason: `gone` (found by a send), `expired` (by the sweeper), else the transport's word,
             which may be empty.
 

@@ -79,7 +79,7 @@ def request_values(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def connection_to_plain(connection: Connection) -> dict[str, Any]:
-    """Give a connection as JSON-ready values; the principal's claims stay behind."""
+    """Give a connection as JSON-ready values; of the principal's claims those that are kept."""
     principal = connection.principal
     return {
         "id": connection.id,
@@ -90,6 +90,7 @@ def connection_to_plain(connection: Connection) -> dict[str, Any]:
         "tenant": principal.tenant,
         "scopes": sorted(principal.scopes),
         "token_expires_at": principal.expires_at,
+        "kept": dict(principal.kept),
     }
 
 
@@ -105,6 +106,7 @@ def connection_from_plain(plain: Mapping[str, Any]) -> Connection:
             tenant=plain["tenant"],
             scopes=frozenset(plain.get("scopes") or ()),
             expires_at=plain.get("token_expires_at"),
+            kept=plain.get("kept") or {},
         ),
     )
 

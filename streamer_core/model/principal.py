@@ -19,7 +19,9 @@ class Principal:
         tenant: whose data this is; requests, topics and ids never cross it.
         scopes: rights, compared as whole strings.
         expires_at: Unix ms after which the identity is no longer good, or None.
-        claims: whatever else the authenticator learnt; never sent, never logged.
+        claims: whatever else the authenticator learnt; never sent, never logged, never stored.
+        kept: those of the claims that `[streamer] keep_claims` names; stored with the connection,
+            so that they are there at each of its messages. JSON values.
     """
 
     user: str
@@ -27,6 +29,7 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     expires_at: int | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def may(self, scope: str) -> bool:
         """Tell whether the principal holds the scope."""

@@ -57,7 +57,12 @@ def test_what_an_older_version_wrote_has_defaults() -> None:
 
 def test_a_connections_claims_stay_behind() -> None:
     principal = Principal(
-        user="u", tenant="t", scopes=frozenset({"s"}), expires_at=9, claims={"secret": "x"}
+        user="u",
+        tenant="t",
+        scopes=frozenset({"s"}),
+        expires_at=9,
+        claims={"secret": "x", "plan": "pro"},
+        kept={"plan": "pro"},
     )
     connection = Connection(id="c", principal=principal, address="::1", expires_at=9)
     plain = codec.connection_to_plain(connection)
