@@ -187,7 +187,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`),
+    ratelimit (`streamer ratelimit`).
     """
 
 
@@ -440,7 +441,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: ratelimit.
+    Added in 0.1. Implemented by: ratelimit.
     """
 
 
