@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from streamer_core import Streamer, handler
+from streamer_core.errors import RateLimited
 from streamer_core.handlers import declared
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Metric
 from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.message import Message
 from streamer_core.model.principal import Principal
 from streamer_core.plugins import register
 from streamer_core.ports import Clock, Store
@@ -85,6 +87,21 @@ class Process:
     def passed(self, connection: Connection, times: int, action: str = "other") -> int:
         """Send so often; give how many passed."""
         return sum(self.send(connection, action) is None for _ in range(times))
+
+    def allowed(self, times: int) -> int:
+        """Ask the plugin alone so often, for one client; give how often it let pass."""
+        principal = Principal(user="ann")
+        asked = {
+            "principal": principal,
+            "connection": Connection(id="c-1", principal=principal, address="192.0.2.1"),
+            "request": Message(id="r-1", action="other"),
+        }
+        for n in range(times):
+            try:
+                self.app.runtime.hook.streamer_limit(**asked)
+            except RateLimited:
+                return n
+        return times
 
 
 Start = Callable[..., Process]
