@@ -32,7 +32,7 @@ def test_workers_at_once_share_a_limit(
     burst, slice_ = (5, 1) if rate == "5/min" else (60, 7)
     processes = [start({"rate": rate, "burst": burst}, store=open_store(clock)) for _ in range(8)]
     passed: list[int] = []
-    _at_once([lambda one=one: passed.append(one.allowed(20)) for one in processes])
+    _at_once(lambda one: passed.append(one.allowed(20)), processes)
     assert burst - 8 * (slice_ - 1) <= sum(passed) <= burst
 
 
@@ -119,14 +119,14 @@ def test_a_hundred_processes_at_once(tmp_path: Path) -> None:
     assert burst <= told["fast"] <= burst + rate * told["took_s"] + over
 
 
-def _at_once(works: Sequence[Callable[[], object]]) -> None:
-    gate = threading.Barrier(len(works))
+def _at_once(work: Callable[[Any], object], processes: Sequence[Any]) -> None:
+    gate = threading.Barrier(len(processes))
 
-    def run(work: Callable[[], object]) -> None:
+    def run(process: Any) -> None:
         gate.wait(30)
-        work()
+        work(process)
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    threads = [threading.Thread(target=run, args=(process,)) for process in processes]
     for thread in threads:
         thread.start()
     for thread in threads:
