@@ -23,11 +23,12 @@ path = "streamer.db"
 
 [[plugins.ratelimit.limits]]
 name = "messages"
-rate = "5/h"
+rate = "5/d"
 
 [[plugins.ratelimit.limits]]
 name = "all"
-rate = "1000/h"
+rate = "10/d"
+burst = 1000
 by = []
 """
 
@@ -63,12 +64,12 @@ def test_counters_are_shown_and_emptied(app: Streamer) -> None:
     code, said = run("show")
     assert (code, said.splitlines()) == (
         0,
-        ["messages: 5/h, 5 at once; by tenant, user", "all: 1000/h, 1000 at once; 5.0 used"],
+        ["messages: 5/d, 5 at once; by tenant, user", "all: 10/d, 1000 at once; 5.0 used"],
     )
     ann = ("--tenant", "acme", "--user", "ann", "--limit", "messages")
-    assert run("show", *ann) == (0, "messages: 5/h, 5 at once; 5.0 used\n")
+    assert run("show", *ann) == (0, "messages: 5/d, 5 at once; 5.0 used\n")
     assert run("reset", *ann) == (0, "messages: emptied\n")
-    assert run("show", *ann) == (0, "messages: 5/h, 5 at once; 0.0 used\n")
+    assert run("show", *ann) == (0, "messages: 5/d, 5 at once; 0.0 used\n")
     with Streamer.start(
         Settings.load(), transport=MemoryTransport(), load_handlers=False
     ) as another:

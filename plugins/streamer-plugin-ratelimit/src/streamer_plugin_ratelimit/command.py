@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from streamer_core.app import Streamer
+from streamer_core import Settings, Streamer
 from streamer_core.ports.detached import Detached
-from streamer_core.settings import Settings
 from streamer_plugin_ratelimit.limit import Limit
 from streamer_plugin_ratelimit.settings import PARTS
 

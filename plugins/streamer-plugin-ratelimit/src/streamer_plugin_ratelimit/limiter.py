@@ -86,7 +86,8 @@ class Limiter:
         try:
             counted = self._counted(lacks)
         except StoreError as error:
-            self._paused_until = now + _PAUSE_S
+            # From now: the call may have waited for the store longer than the pause lasts.
+            self._paused_until = self._clock.monotonic() + _PAUSE_S
             get_logger().error("limits could not be counted", exc_info=error)
             self._uncounted(lacks)
             return None

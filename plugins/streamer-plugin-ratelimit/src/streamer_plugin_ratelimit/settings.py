@@ -1,7 +1,7 @@
 """`[plugins.ratelimit]`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import field
 
 from streamer_core.records import record
@@ -12,6 +12,7 @@ PARTS = ("tenant", "user", "address", "connection", "action")
 """What a limit may tell clients apart by, in the order in which a counter's key names them."""
 
 _NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+_RATES = "'100/s', '5/min', '1000/h' or '10/d'"
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h|d)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _ACTIONS = re.compile(r"[A-Za-z0-9_.:-]*\*?")
@@ -43,46 +44,42 @@ class LimitSettings:
     tier: str | None = None
 
     def __post_init__(self) -> None:
-        for wrong in (*self._wrong_numbers(), *self._wrong_words()):
+        for wrong in self._wrong():
             raise ValueError(f"limit {self.name!r:.80}: {wrong}")
 
     @property
     def number(self) -> float:
-        """How many the rate names."""
-        return float(self._rate[1])
+        """How many `rate` names."""
+        return _parsed(self.rate)[0]
 
     @property
     def per_s(self) -> float:
-        """The rate a second."""
-        return self.number / _SECONDS[self._rate[2]]
+        """How many a second."""
+        number, seconds = _parsed(self.rate)
+        return number / seconds
 
-    @property
-    def _rate(self) -> re.Match[str]:
-        match = _RATE.fullmatch(self.rate)
-        if match is None or float(match[1]) <= 0:
-            raise ValueError(
-                f"limit {self.name!r:.80}: rate {self.rate!r:.80}: write how many in which time, "
-                f"as in '100/s', '5/min', '1000/h' or '10/d'"
-            )
-        return match
-
-    def _wrong_numbers(self) -> Sequence[str]:
+    def _wrong(self) -> Iterator[str]:
         if not _NAME.fullmatch(self.name):
-            return ["name: write up to 64 of a-z 0-9 _ . -"]
-        if self.per_s and self.burst is not None and self.burst < 1:
-            return ["burst: must be at least 1"]
-        return []
-
-    def _wrong_words(self) -> Sequence[str]:
+            yield "name: write up to 64 of a-z 0-9 _ . -"
+        if self.number <= 0:
+            yield f"rate {self.rate!r:.80}: write how many in which time, as in {_RATES}"
+        if self.burst is not None and self.burst < 1:
+            yield "burst: must be at least 1"
         if self.of not in {CONNECT, MESSAGE}:
-            return [f"of {self.of!r:.80}: write 'message' or 'connect'"]
-        if unknown := [part for part in self.by if part not in PARTS]:
-            return [f"by {unknown[0]!r:.80}: write some of {', '.join(map(repr, sorted(PARTS)))}"]
+            yield f"of {self.of!r:.80}: write 'message' or 'connect'"
+        for part in set(self.by) - set(PARTS):
+            yield f"by {part!r:.80}: write some of {', '.join(map(repr, sorted(PARTS)))}"
         if self.of == CONNECT and (self.actions or not _ONLY_OF_MESSAGES.isdisjoint(self.by)):
-            return ["who connects has no action yet, and each connection is new: leave them out"]
-        if unclear := [one for one in self.actions if not one or not _ACTIONS.fullmatch(one)]:
-            return [f"actions {unclear[0]!r:.80}: write an action, or its beginning and '*'"]
-        return []
+            yield "who connects has no action yet, and each connection is new: leave them out"
+        for one in self.actions:
+            if not one or not _ACTIONS.fullmatch(one):
+                yield f"actions {one!r:.80}: write an action, or its beginning and '*'"
+
+
+def _parsed(rate: str) -> tuple[float, int]:
+    """Give how many in how many seconds; nothing where it cannot be read."""
+    match = _RATE.fullmatch(rate)
+    return (float(match[1]), _SECONDS[match[2]]) if match else (0, 1)
 
 
 @record
