@@ -8,7 +8,6 @@ StreamerError
 │   ├── InvalidAction            INVALID_ACTION       no handler of that name
 │   ├── Invalid                  VALIDATION_ERROR     a field or the payload is wrong
 │   ├── Unauthorized             UNAUTHORIZED
-│   │   └── ConnectionOver       UNAUTHORIZED         the connection is closed after it
 │   ├── Forbidden                FORBIDDEN
 │   ├── NotFound                 NOT_FOUND
 │   ├── RateLimited              RATE_LIMITED         retryable
@@ -57,6 +56,8 @@ class Refused(StreamerError):
         message: what the client may read: one sentence, no internals.
         details: a JSON value with particulars, for `VALIDATION_ERROR` a list of `{path, message}`.
         retry_after_ms: after how many milliseconds a retry may succeed, where that is known.
+        close: where the connection is to be closed after the refusal: the code, and why, as the
+            client may read it, in at most 123 bytes.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -64,12 +65,18 @@ class Refused(StreamerError):
     http_status: ClassVar[int] = 403
 
     def __init__(
-        self, message: str, *, details: Any = None, retry_after_ms: int | None = None
+        self,
+        message: str,
+        *,
+        details: Any = None,
+        retry_after_ms: int | None = None,
+        close: tuple[int, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
         self.retry_after_ms = retry_after_ms
+        self.close = close
 
 
 class InvalidMessage(Refused):
@@ -103,19 +110,6 @@ class Unauthorized(Refused):
 
     code = "UNAUTHORIZED"
     http_status = 401
-
-
-class ConnectionOver(Unauthorized):
-    """A message on a connection that may not go on: it gets `goodbye`, and is closed.
-
-    Args:
-        message: what the client may read.
-        reason: one word for `goodbye`.
-    """
-
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Forbidden(Refused):

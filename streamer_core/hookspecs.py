@@ -188,7 +188,8 @@ def streamer_register_commands(cli: Any) -> None:
         ```
 
     Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
-    (`streamer token`, `streamer jwt`), circuitbreaker (`streamer circuits`).
+    (`streamer token`, `streamer jwt`), circuitbreaker (`streamer circuits`), ratelimit (`streamer
+    ratelimit`).
     """
 
 
@@ -418,8 +419,8 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
 
     Raises:
         RateLimited: with `retry_after_ms` where it is known: 429 for a connection, else the
-            client's `error`. Other Refused likewise: ConnectionOver ends the connection besides.
-            Any other error is logged and refuses with `INTERNAL_ERROR`, a StoreError with
+            client's `error`, after which `close` ends the connection. Other Refused likewise; any
+            other error is logged and refuses with `INTERNAL_ERROR`, a StoreError with
             `STORAGE_ERROR`: catch it to let pass.
 
     Blocks: one round trip to the store at most.
@@ -442,7 +443,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: jwt (revoked tokens); planned: ratelimit.
+    Added in 0.1. Implemented by: jwt (revoked tokens), ratelimit.
     """
 
 
@@ -893,7 +894,7 @@ def streamer_on_disconnect(connection: Connection, reason: str) -> None:
     Answers (observe): all are told; what they give back is ignored.
 
     Args:
-        connection: as it was stored, without `claims`.
+        connection: as it was stored, without `claims` but those that are `kept`.
         reason: `gone` (found by a send), `expired` (by the sweeper), a plugin's word for what it
             ended, else the transport's, which may be empty.
 

@@ -63,19 +63,18 @@ def _plain(hint: Any, value: Any) -> Any:
     hint, kind = _without_none(hint), type(value)
     if hint == Ms:
         return to_ms(value)
-    if hint is kind and kind in {str, int, bool, float}:
+    if hint is Any or (hint is kind and kind in {str, int, bool, float}):
         return value
     if hint is Path and kind is str:
         return Path(value)
-    if hint == tuple[str, ...] and kind is list and all(type(one) is str for one in value):
-        return tuple(value)
-    if hint == dict[str, dict[str, Any]] and kind is dict and _are_tables(value):
-        return {name: dict(table) for name, table in value.items()}
+    if get_origin(hint) is tuple and kind is list and get_args(hint)[1:] == (...,):
+        return tuple(_plain(get_args(hint)[0], one) for one in value)
+    if get_origin(hint) in {dict, Mapping} and kind is dict and get_args(hint)[0] is str:
+        return {name: _plain(get_args(hint)[1], one) for name, one in value.items()}
+    if is_dataclass(hint) and kind is dict:
+        make: Any = hint
+        return make(**_plain_values(hint, value))
     raise ValueError
-
-
-def _are_tables(value: Mapping[str, Any]) -> bool:
-    return all(type(table) is dict for table in value.values())
 
 
 def _without_none(hint: Any) -> Any:
@@ -106,10 +105,9 @@ def _sentence(kind: Any, where: str, problem: Any) -> str:
     place = problem["loc"][1:] if is_dataclass(kind) else problem["loc"]
     name = ".".join(map(str, place))
     if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        close = nearest(name, _names(kind))
-        hint = (
-            f"did you mean {close!r}?" if close else f"known: {', '.join(_names(kind)) or 'none'}"
-        )
+        names = _names(_table_at(kind, place[:-1]))
+        close = nearest(str(place[-1]), names)
+        hint = f"did you mean {close!r}?" if close else f"known: {', '.join(names) or 'none'}"
         return f"{where} {name}: there is no such setting; {hint}"
     if problem["type"] == "tuple_type":
         return f'{where} {name}: write a list, as in {name} = ["…"]'
@@ -118,12 +116,23 @@ def _sentence(kind: Any, where: str, problem: Any) -> str:
     return f"{where} {name}: {message}" if name else f"{where} {message}"
 
 
+def _table_at(kind: Any, place: Iterable[Any]) -> Any:
+    """Give the class of the table that lies there, in tables and lists of tables."""
+    for step in place:
+        if isinstance(step, int):
+            hint = get_args(kind)[0]
+        elif get_origin(kind) in {dict, Mapping}:
+            hint = get_args(kind)[1]
+        else:
+            hint = get_type_hints(kind).get(step)
+        kind = _without_none(hint)
+    return kind
+
+
 def _names(kind: Any) -> list[str]:
-    return (
-        sorted(one.name for one in fields(kind))
-        if is_dataclass(kind)
-        else sorted(kind.model_fields)
-    )
+    if is_dataclass(kind):
+        return sorted(one.name for one in fields(kind))
+    return sorted(getattr(kind, "model_fields", ()))
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

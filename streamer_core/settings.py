@@ -19,7 +19,7 @@ __all__ = ["PREFIX", "CoreSettings", "Ms", "Settings", "validate_section"]
 
 PREFIX = "STREAMER_"
 _PLUGIN_PREFIX = "STREAMER_PLUGINS__"
-_LISTS = frozenset({"handlers", "plugins", "lanes"})
+_LISTS = frozenset({"handlers", "plugins", "lanes", "keep_claims"})
 _AS_JSON = frozenset({"allow_query_token", "chunk_buffer", "max_message_bytes"})
 _MORE_THAN_NOTHING = (
     "sync_limit",
@@ -43,6 +43,7 @@ class CoreSettings:
     frozen: str | None = None
     lanes: tuple[Priority, ...] = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
     allow_query_token: bool = False
+    keep_claims: tuple[str, ...] = ()
     async_threshold: Ms = 5_000
     sync_limit: Ms = 29_000
     max_delay: Ms = 30 * 86_400_000

@@ -69,7 +69,9 @@ def authenticated(rt: Runtime, handshake: Handshake) -> Principal:
         raise Unauthorized("A valid token is needed")
     if principal.expires_at is not None and principal.expires_at <= rt.clock.now():
         raise Unauthorized("The token has expired")
-    return principal
+    names = rt.settings.keep_claims
+    kept = {name: principal.claims[name] for name in names if name in principal.claims}
+    return replace(principal, kept=kept) if kept else principal
 
 
 def _end(rt: Runtime, connected_at: int, principal: Principal) -> int:

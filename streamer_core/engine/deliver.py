@@ -7,12 +7,10 @@ from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import StoreError
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
+from streamer_core.model.connection import GOING_AWAY
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Request
 from streamer_core.ports import Delivery
-
-GOING_AWAY = 1001
-"""The code that a connection is closed with (RFC 6455, 7.4.1)."""
 
 _PAGE = 200
 _PATIENCE_S = 1.0

@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 
 from streamer_core.engine import submit
-from streamer_core.engine.deliver import GOING_AWAY
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
 from streamer_core.errors import (
-    ConnectionOver,
     InvalidAction,
     Refused,
     StorageFailed,
     StoreError,
+    Unauthorized,
     Unavailable,
 )
 from streamer_core.handlers import RESERVED
 from streamer_core.log import trace_of
 from streamer_core.model import encode
-from streamer_core.model.connection import Connection
+from streamer_core.model.connection import GOING_AWAY, Connection
 from streamer_core.model.decode import decode, request_id_of
 from streamer_core.model.message import Message
 from streamer_core.ports import Enqueued
@@ -78,7 +77,7 @@ def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes 
 
 def _handle(rt: Runtime, connection: Connection | None, message: Message) -> Received | Storing:
     if connection is None or connection.expires_at <= rt.clock.now():
-        raise ConnectionOver("The connection is over; open a new one", reason="expired")
+        raise Unauthorized("The connection is over; open a new one", close=(GOING_AWAY, "expired"))
     if message.action.startswith(RESERVED):
         from streamer_core.engine import framework  # noqa: PLC0415 - and all that ends requests
 
@@ -112,7 +111,7 @@ def _refused(rt: Runtime, error: Refused, message: Message | None, data: bytes) 
     request_id = message.id if message else None if too_large else request_id_of(data)
     now = rt.clock.now()
     refusal = encode.refused(now, request_id, error).data
-    if not isinstance(error, ConnectionOver):
+    if error.close is None:
         return Received(frames=(refusal,))
-    goodbye = encode.goodbye(now, error.reason, 0).data
-    return Received(frames=(refusal, goodbye), close=(GOING_AWAY, error.reason))
+    goodbye = encode.goodbye(now, error.close[1], error.retry_after_ms or 0).data
+    return Received(frames=(refusal, goodbye), close=error.close)

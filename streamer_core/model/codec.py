@@ -79,7 +79,7 @@ def request_values(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def connection_to_plain(connection: Connection) -> dict[str, Any]:
-    """Give a connection as JSON-ready values; the principal's claims stay behind."""
+    """Give a connection as JSON-ready values; of the principal's claims those that are kept."""
     principal = connection.principal
     return {
         "id": connection.id,
@@ -92,6 +92,7 @@ def connection_to_plain(connection: Connection) -> dict[str, Any]:
         "token_expires_at": principal.expires_at,
         "token_id": principal.token_id,
         "token_issued_at": principal.issued_at,
+        "kept": dict(principal.kept),
     }
 
 
@@ -109,6 +110,7 @@ def connection_from_plain(plain: Mapping[str, Any]) -> Connection:
             expires_at=plain.get("token_expires_at"),
             token_id=plain.get("token_id"),
             issued_at=plain.get("token_issued_at"),
+            kept=plain.get("kept") or {},
         ),
     )
 

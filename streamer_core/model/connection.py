@@ -7,6 +7,10 @@ from streamer_core.model.principal import Principal
 from streamer_core.records import record
 
 SUBPROTOCOL = "streamer.v1"
+GOING_AWAY, POLICY_VIOLATION = 1001, 1008
+"""Codes that a connection is closed with: it is over, or will not be listened to (RFC 6455, 7.4.1).
+"""
+
 _BEARER_SUBPROTOCOL = "bearer."
 
 

@@ -22,7 +22,9 @@ class Principal:
         expires_at: Unix ms after which the identity is no longer good, or None.
         token_id, issued_at: which token said so, and when (Unix ms) it was issued, where the
             authenticator knows: by them a token can be revoked under a live connection.
-        claims: whatever else the authenticator learnt; never sent, never logged.
+        claims: whatever else the authenticator learnt; never sent, never logged, never stored.
+        kept: those of the claims that `[streamer] keep_claims` names; stored with the connection,
+            so that they are there at each of its messages. JSON values.
     """
 
     user: str
@@ -32,6 +34,7 @@ class Principal:
     token_id: str | None = None
     issued_at: int | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def may(self, scope: str) -> bool:
         """Tell whether the principal holds the scope."""

@@ -63,7 +63,8 @@ def test_a_connections_claims_stay_behind() -> None:
         expires_at=9,
         token_id="j",
         issued_at=3,
-        claims={"secret": "x"},
+        claims={"secret": "x", "plan": "pro"},
+        kept={"plan": "pro"},
     )
     connection = Connection(id="c", principal=principal, address="::1", expires_at=9)
     plain = codec.connection_to_plain(connection)

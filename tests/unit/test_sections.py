@@ -18,6 +18,13 @@ from streamer_core.sections import Ms, validate_section
 
 
 @record
+class Inner:
+    """A table in a table."""
+
+    one: int = 1
+
+
+@record
 class Plain:
     """Of all kinds that need no pydantic."""
 
@@ -31,14 +38,11 @@ class Plain:
     other: str | None = None
     later: Ms | None = None
     more: tuple[str, ...] | None = None
-    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-@record
-class Inner:
-    """A table in a table."""
-
-    one: int = 1
+    table: Inner = field(default_factory=Inner)
+    tables: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = field(default_factory=dict)
+    pairs: dict[str, str] = field(default_factory=dict)
+    open: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,8 @@ class Rich:
             raise ValueError("needed: not that")
 
 
+STRICT = TypeAdapter(tuple[Plain], config=ConfigDict(extra="forbid"))
+
 VALUES = st.one_of(
     st.text(max_size=3),
     st.sampled_from(["5s", "200ms", "1", "true", "yes", "1.5", "a/b"]),
@@ -66,17 +72,16 @@ VALUES = st.one_of(
     st.booleans(),
     st.none(),
     st.lists(st.one_of(st.text(max_size=2), st.integers(0, 2)), max_size=3),
-    st.dictionaries(st.text(max_size=1), st.integers(), max_size=1),
-    st.dictionaries(
-        st.text(max_size=1), st.dictionaries(st.text(max_size=1), st.booleans()), max_size=2
-    ),
+    st.dictionaries(st.sampled_from(["one", "x"]), st.one_of(st.integers(), st.text(max_size=1))),
+    st.dictionaries(st.text(max_size=1), st.dictionaries(st.just("one"), st.integers())),
+    st.lists(st.dictionaries(st.just("one"), st.integers(), max_size=1), max_size=2),
 )
 
 
 @given(st.dictionaries(st.sampled_from([*Plain.__dataclass_fields__]), VALUES, max_size=3))
 def test_a_section_is_what_pydantic_makes_of_it(section: dict[str, Any]) -> None:
     try:
-        theirs = TypeAdapter(Plain).validate_python(section)
+        (theirs,) = STRICT.validate_python((section,))
     except ValidationError:
         with pytest.raises(ConfigurationError, match=r"^here \w+.*: "):
             validate_section(Plain, section, "here")
@@ -115,7 +120,7 @@ def test_what_is_not_plain() -> None:
         ({"needed": "x", "port": 0}, "here port: Input should be greater than 0"),
         ({"needed": "x", "key": ["hunter2"]}, "here key: Input should be a valid string"),
         ({"needed": "x", "inner": {"one": "y"}}, "here inner.one: Input should be a valid integer"),
-        ({"needed": "x", "inner": {"two": 1}}, "here inner.two: there is no such setting"),
+        ({"needed": "x", "inner": {"two": 1}}, "inner.two: there is no such setting; known: one"),
         (
             {"needed": "x", "prt": "hunter2"},
             "here prt: there is no such setting; did you mean 'port'?",
@@ -129,6 +134,12 @@ def test_what_is_wrong_is_named(section: dict[str, Any], says: str) -> None:
         validate_section(Rich, section, "here")
     assert says in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_wrong_in_a_list_of_tables_is_named() -> None:
+    says = r"^here tables\.1\.on: there is no such setting; did you mean 'one'\?$"
+    with pytest.raises(ConfigurationError, match=says):
+        validate_section(Plain, {"tables": [{"one": 1}, {"on": 2}]}, "here")
 
 
 def test_all_that_is_wrong_is_named() -> None:
@@ -159,16 +170,26 @@ from streamer_core.plugin import Ms, record
 from streamer_core.sections import validate_section
 
 @record
+class Table:
+    one: int
+
+@record
 class Settings:
     text: str
     wait: Ms = 1
     names: tuple[str, ...] | None = None
-    tables: dict[str, dict[str, Any]] | None = None
+    tables: tuple[Table, ...] = ()
+    named: dict[str, Table] | None = None
+    open: dict[str, dict[str, Any]] | None = None
 
-given = {"text": "x", "wait": "5s", "names": ["a"], "tables": {"t": {"more": ["b"]}}}
+given = {
+    "text": "x", "wait": "5s", "names": ["a"], "tables": [{"one": 1}], "named": {"a": {"one": 2}},
+    "open": {"t": {"more": ["b"]}},
+}
 made = validate_section(Settings, given, "here")
 assert (made.text, made.wait, made.names) == ("x", 5000, ("a",)), made
-assert made.tables == given["tables"], made
+assert (made.tables, made.named) == ((Table(one=1),), {"a": Table(one=2)}), made
+assert made.open == given["open"], made
 assert "pydantic" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

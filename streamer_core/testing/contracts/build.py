@@ -44,7 +44,9 @@ def a_connection(
     """Give a connection, opened now."""
     return Connection(
         id=name,
-        principal=Principal(user=user, tenant=tenant, scopes=frozenset({"a", "b"})),
+        principal=Principal(
+            user=user, tenant=tenant, scopes=frozenset({"a", "b"}), kept={"plan": "pro"}
+        ),
         address="192.0.2.1",
         connected_at=clock.now(),
         expires_at=clock.now() + lives_ms,

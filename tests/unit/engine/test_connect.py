@@ -1,6 +1,7 @@
 """Letting connections in, renewing them, seeing them off."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,6 +160,20 @@ def test_a_connection_that_is_dismissed() -> None:
     assert [message["reason"] for message in client.of("goodbye")] == ["revoked"]
     assert rig.transport.closed == {client.id: (1001, "revoked")}
     assert [told["reason"] for told in rig.seen.of("disconnect")] == ["revoked"]
+
+
+def test_claims_that_are_kept() -> None:
+    rig = Rig(keep_claims=["raw", "none"])
+    connection = knock(rig)
+    assert connection.principal.kept == {"raw": "acme/ann/"}
+    assert rig.store.get_connection("c-9") == replace(
+        connection, principal=replace(connection.principal, claims={})
+    )
+    client = rig.client()
+    renew(client, "acme/ann/more")
+    stored = rig.store.get_connection(client.id)
+    assert stored is not None
+    assert stored.principal.kept == {"raw": "acme/ann/more"}
 
 
 # -- renewing

@@ -13,6 +13,7 @@ from streamer_core import Context, handler
 from streamer_core.engine.framework import ACTIONS
 from streamer_core.errors import RateLimited, StoreError, Throttled
 from streamer_core.markers import hookimpl
+from streamer_core.model.connection import POLICY_VIOLATION
 from streamer_core.settings import CoreSettings
 from tests.conftest import Lines
 from tests.unit.harness import Client, Rig, Wire, code_of
@@ -163,6 +164,22 @@ def test_limits_hold_for_the_frameworks_actions_too() -> None:
         assert code_of(answer) == "RATE_LIMITED"
         assert answer["error"]["retry"] == {"retryable": True, "after_ms": 250}
     assert limiter.asked == ["streamer.ping", "echo"]
+
+
+class Doorman:
+    @hookimpl
+    def streamer_limit(self, request: Any) -> None:
+        if request is not None:
+            raise RateLimited("Too fast", retry_after_ms=250, close=(POLICY_VIOLATION, "enough"))
+
+
+def test_a_refusal_may_close_the_connection() -> None:
+    received = Rig(*ALL, plugins=[Doorman()]).client().receive(b'{"action": "echo"}')
+    assert received.close == (POLICY_VIOLATION, "enough")
+    error, goodbye = map(json.loads, received.frames)
+    assert code_of(error) == "RATE_LIMITED"
+    assert goodbye["type"] == "goodbye"
+    assert (goodbye["reason"], goodbye["reconnect_after_ms"]) == ("enough", 250)
 
 
 class Careless:

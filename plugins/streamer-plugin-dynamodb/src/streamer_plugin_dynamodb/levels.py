@@ -66,7 +66,8 @@ class Levels:
             key={
                 **counter_key(name),
                 "level": float(level),
-                "at": self.now,
+                # Another process's clock may be ahead: were `at` turned back, it would leak twice.
+                "at": max(self.now, item["at"]) if item else self.now,
                 "expires_at": expires_at,
                 "ttl": ttl_of(expires_at),
                 "revision": item["revision"] + 1 if item else 1,

@@ -3,11 +3,11 @@
 from functools import cached_property
 from typing import Any
 
-from streamer_core.errors import ConnectionOver, Unauthorized
+from streamer_core.errors import Unauthorized
 from streamer_core.log import get_logger
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Health
-from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.connection import GOING_AWAY, Connection, Handshake
 from streamer_core.model.principal import Principal
 from streamer_core.ports import Clock
 from streamer_core.settings import Settings
@@ -57,7 +57,7 @@ class JwtPlugin:
     def streamer_limit(self, principal: Principal, connection: Connection, request: Any) -> None:
         """Refuse messages of a connection whose token was revoked since it was opened."""
         if request is not None and self.denylist.was_revoked(principal, connection.connected_at):
-            raise ConnectionOver("The token was revoked", reason="revoked")
+            raise Unauthorized("The token was revoked", close=(GOING_AWAY, "revoked"))
 
     @hookimpl
     def streamer_on_sweep(self) -> None:

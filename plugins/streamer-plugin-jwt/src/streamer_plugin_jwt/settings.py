@@ -119,7 +119,7 @@ class JwtSettings:
     require: tuple[str, ...] = ()
     cognito: bool = False
     token_use: tuple[str, ...] = ("access", "id")
-    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    issuers: dict[str, Issuer] = field(default_factory=dict)
     leeway: Ms = 5_000
     longest_life: Ms = 30 * 86_400_000
     refresh: Ms = 3_600_000

@@ -47,6 +47,9 @@ def _level(db: Database, count: Count, now: int) -> float:
 
 def _write(db: Database, counts: Sequence[Count], after: dict[str, float], now: int) -> None:
     db.executemany(
-        "INSERT OR REPLACE INTO counters (key, level, at, expires_at) VALUES (?, ?, ?, ?)",
+        # Another process's clock may be ahead: were `at` turned back, it would leak twice.
+        "INSERT INTO counters (key, level, at, expires_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (key) DO UPDATE SET level = excluded.level, at = max(at, excluded.at), "
+        "expires_at = excluded.expires_at",
         [(stored(count.key), after[count.key], now, count.expires_at) for count in counts],
     )

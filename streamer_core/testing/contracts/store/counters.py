@@ -67,6 +67,16 @@ class CounterRules(StoreRules):
         clock.set_now(clock.now() - 60_000)
         assert store.count([BUCKET]).levels == (2,)
 
+    def test_clocks_that_differ_leak_once(self, store: Store, clock: ManualClock) -> None:
+        """Processes whose clocks are apart take turns; the time between them leaks once only."""
+        now = clock.now()
+        for _ in range(3):
+            store.count([Count(key="n", amount=2, refill_per_s=1)])
+            clock.set_now(now + 1000)
+            store.count([Count(key="n", amount=1, refill_per_s=1)])
+            clock.set_now(now)
+        assert store.count([Count(key="n", amount=0)]).levels == (8,)
+
     def test_all_counts_or_none(self, store: Store) -> None:
         """One without room keeps the others from being counted, before and after it."""
         full = Count(key="full", amount=1, limit=0)
