@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamer_core import Streamer, handler
-from streamer_core.errors import RateLimited
+from streamer_core.errors import Refused
 from streamer_core.handlers import declared
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Metric
@@ -99,7 +99,7 @@ class Process:
         for n in range(times):
             try:
                 self.app.runtime.hook.streamer_limit(**asked)
-            except RateLimited:
+            except Refused:
                 return n
         return times
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from streamer_plugin_ratelimit.allowance import HOLD_S
 from streamer_plugin_ratelimit.recent import Recent
 
+from streamer_core.model.counter import Count
 from streamer_core.testing import ManualClock, MemoryStore
 
 Start = Callable[..., Any]
@@ -76,6 +77,19 @@ def test_who_is_refused_on_and_on_costs_little(
     assert 1000 <= passed <= 1101
     assert len(store.writes) < 0.03 * 10_000
     assert store.asked < 0.07 * 10_000
+
+
+def test_a_refusal_is_believed_for_a_second(
+    start: Start, clock: ManualClock, store: CountingStore
+) -> None:
+    process = start({"rate": "5/d", "by": ["tenant"]}, store=store)
+    ann = process.connect()
+    assert process.passed(ann, 7) == 5
+    store.count([Count(key="ratelimit/limit-0/7.default", amount=-5)])
+    clock.advance(999)
+    assert process.send(ann) is not None
+    clock.advance(1)
+    assert process.passed(ann, 7) == 5
 
 
 def test_what_was_leased_long_ago_is_given_up(

@@ -86,7 +86,15 @@ def test_an_action_may_have_a_count_of_its_own(start: Start) -> None:
 
 def test_names_cannot_be_moved_from_one_part_to_the_next(start: Start) -> None:
     process = start({"rate": "1/d", "by": ["user", "address"]})
-    for tenant, user in (("a", "b/1.c"), ("a/1.b", "c"), ("a", "b"), ("", "ab"), ("x" * 999, "y")):
+    names = [
+        ("a", "b/c"),
+        ("a/b", "c"),
+        ("a", "b/1.c"),
+        ("a/1.b", "c"),
+        ("", "ab"),
+        ("x" * 999, ""),
+    ]
+    for tenant, user in names:
         assert process.send(process.connect(tenant=tenant, user=user)) is None
 
 
@@ -121,6 +129,13 @@ def test_all_limits_must_have_room_and_none_is_taken_from_in_vain(start: Start) 
         "{'limit': 'all'}",
         "{'limit': 'reports'}",
     }
+
+
+def test_the_tightest_limit_holds_to_the_last(start: Start) -> None:
+    for tight, loose in ((0, 1), (1, 0)):
+        limits = [{"rate": "100/s", "burst": burst} for burst in (96, 97)]
+        process = start(limits[tight], limits[loose])
+        assert process.passed(process.connect(), 150) == 96
 
 
 def test_connections_are_limited_too(start: Start, clock: ManualClock) -> None:
