@@ -335,13 +335,26 @@ def test_one_process_in_trouble_does_not_open_it_for_all(processes: Any) -> None
         processes.clock.advance(1000)
 
 
+def test_in_trouble_what_went_well_is_written_sooner(processes: Any) -> None:
+    sound, sick = processes.start(), processes.start()
+    assert sound.uses(20) == 20
+    processes.clock.advance(1000)
+    assert sound.uses(100) == 100, "which it would write in 3 s"
+    processes.clock.advance(500)
+    assert sick.uses(15, fails=True) == 15
+    processes.clock.advance(500)
+    assert sound.use()
+    processes.clock.advance(500)
+    assert sick.uses(15, fails=True) == 15, "30 of 150"
+
+
 def test_a_store_that_fails_lets_calls_pass(processes: Any) -> None:
-    process = processes.start(minimum_calls=5)
+    process = processes.start(minimum_calls=60)
     faults = process.store.faults
     faults.fail_next("get_value", StoreError("gone"), times=1000)
-    assert process.uses(50, fails=True) == 50
-    processes.clock.advance(60_000)
-    assert process.uses(50, fails=True) == 50
+    assert process.uses(59, fails=True) == 59
+    processes.clock.advance(1000)
+    assert process.uses(1, fails=True) == 1
     faults.clear()
     processes.clock.advance(1000)
     assert process.uses(50, fails=True) == 0, "what was seen meanwhile is not forgotten"
@@ -484,6 +497,7 @@ def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> Non
     for thread in threads:
         thread.join(30)
     assert store.writes <= 2
+    assert store.reads <= 2
     process.app.flush()
     assert process.row()["calls"] == "8"
 

@@ -69,10 +69,12 @@ class Circuit:
         return not 0 <= now - then < self._interval
 
     def _look(self, now: int) -> None:
-        """Read the state and write what was gathered, unless another thread is at it."""
-        if self._is_long_since(self._seen_at, now) and self._talking.acquire(blocking=False):
+        """Read the state and write what was gathered, where it is time to, unless another thread is
+        at it."""
+        if self._talking.acquire(blocking=False):
             try:
-                self._report(now)
+                if self._is_long_since(self._seen_at, now):
+                    self._report(now)
             finally:
                 self._talking.release()
 
