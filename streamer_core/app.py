@@ -192,16 +192,29 @@ class Streamer:
 
         return requests.cancel_stored(self.runtime, ref)
 
-    def redrive(self, ref: str) -> Request:
-        """Start a failed request again as a new one, `redriven_from` it.
+    def redrive(self, ref: str, *, delay_ms: int = 0) -> Request:
+        """Start a failed request again as a new one, `redriven_from` it, due after a delay.
+
+        Whoever follows the old one is told when the new one begins, and follows that. Done twice,
+        it is started once.
 
         Raises:
             NotFound: there is no such request.
             Conflict: it has not failed.
         """
-        from streamer_core.engine import requests
+        from streamer_core.engine import redrive
 
-        return requests.redrive(self.runtime, ref)
+        return redrive.redrive(self.runtime, ref, delay_ms=delay_ms)
+
+    def redrive_record(self, record: Request, *, delay_ms: int = 0) -> Request:
+        """Do the same for a request that the store has forgotten, given its record.
+
+        Raises:
+            Conflict: it has not failed.
+        """
+        from streamer_core.engine import redrive
+
+        return redrive.redrive_record(self.runtime, record, delay_ms=delay_ms)
 
     def zombies(self) -> int:
         """Count threads whose call was settled without them."""
