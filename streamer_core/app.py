@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -179,6 +179,12 @@ class Streamer:
         from streamer_core.engine import dispatch
 
         dispatch.wake(self.runtime, change)
+
+    def park(self, record: Mapping[str, Any], error: str) -> bool:
+        """Have a record of a stream kept that cannot be read, and why; False where nobody did."""
+        from streamer_core.engine import dispatch
+
+        return dispatch.park(self.runtime, record, error)
 
     def sweep(self) -> "Swept":
         """Make a round of the sweeper."""

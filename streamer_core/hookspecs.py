@@ -620,6 +620,48 @@ def streamer_schedule(change: Change) -> bool | None:
 
 
 @hookspec(firstresult=True)
+def streamer_park(record: Mapping[str, Any], error: str) -> bool | None:
+    """Keep a record of a stream that nobody can read, for its operator.
+
+    Called: by `Streamer.park`, once for each time that a platform brings such a record to whoever
+    reads the stream for it. One that was not kept is brought again, with those behind it; one that
+    was kept may be, too.
+    Answers (decide): the first answer that is not None wins. None: not mine, or not possible now.
+    Nobody's: it is not kept.
+
+    Args:
+        record: as the platform gave it, JSON throughout. It may hold clients' data: do not log it.
+        error: why it cannot be read; for operators.
+
+    Returns:
+        True: it is stored, durably. False: mine, and it is not stored.
+
+    Raises:
+        Exception: logged as `a record cannot be parked`, and taken as False.
+
+    Blocks: one write at most; the records behind it wait.
+
+    Example:
+        ```python
+        import json
+        from streamer_core.markers import hookimpl
+
+        class ParkingPlugin:
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_park(self, record, error):
+                key = f"parked/{record['eventID']}"
+                self.app.store.put_value(key, {"error": error, "record": json.dumps(record)})
+                return True
+        ```
+
+    Added in 0.1. Implemented by: apigateway (sends it to a queue).
+    """
+
+
+@hookspec(firstresult=True)
 def streamer_execute(call: Call) -> Any:
     """Run the handler and give what it returned.
 

@@ -250,6 +250,11 @@ class Recorder:
         self.note("schedule", change.lane)
         return True
 
+    @hookimpl
+    def streamer_park(self, record: Any, error: str) -> bool:
+        self.note("park", record["eventID"], error)
+        return True
+
     @hookimpl(wrapper=True)
     def streamer_execute(self, call: Any) -> Generator[None, Any, Any]:
         self.note("execute", call.mode, "begins")
@@ -396,6 +401,12 @@ def test_connecting_and_going(stage: Stage) -> None:
     stage.app.disconnect("c-1", "closed")
     stage.app.disconnect("c-1", "closed")
     assert stage.taken() == ["on_disconnect closed", "on_metric connection.closed"]
+
+
+def test_a_record_that_cannot_be_read(stage: Stage) -> None:
+    stage.taken()
+    assert stage.app.park({"eventID": "e-1"}, "a number is missing") is True
+    assert stage.taken() == ["park e-1 a number is missing"]
 
 
 def test_a_sync_request(connected: Stage) -> None:
