@@ -1120,6 +1120,38 @@ def streamer_on_metric(metric: Metric) -> None:
 
 
 @hookspec
+def streamer_on_sweep() -> None:
+    """Make good what was missed of your own: the sweeper has made a round.
+
+    Called: after each round of the sweeper, about once a minute, in whichever process made it;
+    several may, at once or one soon after the other. Not called after a round that failed.
+    Answers (observe): all are told; what they give back is ignored.
+
+    Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
+    Blocks: may, ten seconds at most: the next round must come soon.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+        from streamer_core.model.request import Status
+        from streamer_core.ports import Query
+
+        class HowManyFailed:
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_on_sweep(self):
+                failed = Query(statuses=frozenset({Status.FAILED}))
+                page = self.app.store.query(failed, limit=100)
+                self.app.runtime.measure("failed.kept", len(page.items), "gauge")
+        ```
+
+    Added in 0.1. Implemented by: none yet.
+    """
+
+
+@hookspec
 def streamer_on_flush() -> None:
     """Send on what was gathered: this process may be frozen or ended after it.
 

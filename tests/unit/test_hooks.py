@@ -315,6 +315,10 @@ class Recorder:
         self.note("on_metric", metric.name)
 
     @hookimpl
+    def streamer_on_sweep(self) -> None:
+        self.note("on_sweep")
+
+    @hookimpl
     def streamer_on_flush(self) -> None:
         self.note("on_flush")
 
@@ -441,7 +445,7 @@ def test_an_async_request(connected: Stage) -> None:
         "on_metric request.accepted",
     ]
     assert connected.app.sweep().woken == 1
-    assert connected.taken() == ["dispatch high"]
+    assert connected.taken() == ["dispatch high", "on_sweep"]
     assert connected.app.work()
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
@@ -485,7 +489,7 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
         "on_transition PROCESSING RETRYING",
     ]
     connected.app.sweep()
-    assert connected.taken() == ["schedule normal"]
+    assert connected.taken() == ["schedule normal", "on_sweep"]
     connected.clock.advance(1_000)
     assert connected.app.work()
     assert connected.taken() == [

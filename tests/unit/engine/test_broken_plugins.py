@@ -33,6 +33,10 @@ class Broken:
         raise RuntimeError("park broke")
 
     @hookimpl
+    def streamer_on_sweep(self) -> Any:
+        raise RuntimeError("the plugin's round broke")
+
+    @hookimpl
     def streamer_health(self) -> Any:
         raise RuntimeError("health broke")
 
