@@ -17,7 +17,7 @@ from streamer_core.model.connection import Connection
 from streamer_core.model.ids import ref_of, request_subject
 from streamer_core.model.request import Request, Status
 
-_ID_CHARS = 100
+_ID_CHARS = 96  # an id may have 128
 
 
 def redrive(rt: Runtime, ref: str, *, delay_ms: int = 0) -> Request:
@@ -42,8 +42,9 @@ def redrive_record(rt: Runtime, old: Request, *, delay_ms: int = 0) -> Request:
     if old.status is not Status.FAILED:
         raise Conflict(f"request {old.ref} is {old.status.wire}; only a failed one is redriven")
     now = rt.clock.now()
-    # A second redrive of the same dead letter finds the first, by the same id.
-    new_id = f"{old.id[:_ID_CHARS]}.redrive-{old.ref[:8]}"
+    # A second redrive of the same dead letter finds the first, by the same id; one of a later
+    # request of the old id, which is free again once the old one is forgotten, does not.
+    new_id = f"{old.id[:_ID_CHARS]}.redrive-{old.ref[:8]}{old.created_at:x}"
     request = Request(
         ref=ref_of(old.tenant, old.user, new_id),
         id=new_id,
