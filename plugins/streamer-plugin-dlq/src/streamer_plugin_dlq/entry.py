@@ -94,14 +94,15 @@ def of_record(
 ) -> Letter:
     """Make one of a record of a stream that nobody can read."""
     kept = redaction.of_record(stream_record, settings)
+    redacted = kept != stream_record
     entry = Entry(
         id=hashlib.blake2b(canonical(stream_record).encode(), digest_size=16).hexdigest(),
         at=at,
         source=STREAM,
         ref=_named_in(stream_record) or "",
         code=UNREADABLE,
-        message=error[:_MOST_CHARS],
-        redacted=kept != stream_record,
+        message="" if redacted else error[:_MOST_CHARS],  # it may quote what is left out
+        redacted=redacted,
     )
     return Letter(entry=entry, details=kept)
 

@@ -27,7 +27,7 @@ def look(store: Store, clock: Clock, keep: Callable[[Request], bool]) -> int:
         keep: keeps one; False where that was done before.
     """
     end, before = clock.monotonic() + MOST_S, clock.now() - _GRACE_MS
-    failed = Query(statuses=frozenset({Status.FAILED}), until=before)
+    failed = Query(statuses=frozenset({Status.FAILED}), until=before + 1)
 
     def walk(cursor: str | None) -> tuple[int, str | None]:
         missed = 0
