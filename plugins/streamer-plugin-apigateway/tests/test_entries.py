@@ -285,6 +285,30 @@ def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     app.close()
 
 
+def test_what_plugins_have_gathered_is_sent_before_the_process_is_frozen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Gathering:
+        ends = 0
+
+        @hookimpl
+        def streamer_on_flush(self) -> None:
+            self.ends += 1
+
+    plugin = Gathering()
+    rig = Rig(long, plugins=[plugin])
+    monkeypatch.setattr(entries, "application", lambda **_: rig.app)
+    request = a_request(rig.clock, action="long", payload={})
+    rig.store.enqueue(request)
+    change = Change(kind=ChangeKind.DUE, ref=request.ref, due_at=request.due_at)
+    entries.worker(json.loads(wakes.encoded(change)))
+    assert rig.stored(request.ref).status is Status.COMPLETED
+    assert plugin.ends == 1
+    with pytest.raises(KeyError):
+        entries.worker({"no": "wake"})
+    assert plugin.ends == 2
+
+
 def test_a_wake_for_another_functions_lane_is_passed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -103,9 +103,12 @@ def processor(event: Event, _: Any = None) -> Answer:
 def worker(event: Event, context: Any = None) -> Answer:
     """Run one request for each wake: whoever's turn it is, else the one it was woken for."""
     app = application()
-    with _ending_in_time(app, context):
-        for change in wakes.woken_for(event):
-            _work(app, change)
+    try:
+        with _ending_in_time(app, context):
+            for change in wakes.woken_for(event):
+                _work(app, change)
+    finally:
+        app.runtime.tell("streamer_on_flush")  # the process is frozen now
     return {}
 
 
