@@ -150,7 +150,7 @@ def streamer_register_handlers() -> Iterable[Any]:
                 return [echo]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq (an action that lists dead letters).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -187,7 +187,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`),
+    dlq (`streamer dlq`).
     """
 
 
@@ -223,7 +224,7 @@ def streamer_register_panels() -> Iterable[Panel]:
                 return [Panel(name="handlers", title="Handlers", rows=self.rows)]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq, circuitbreaker.
+    Added in 0.1. Implemented by: dlq; planned: circuitbreaker.
     """
 
 
@@ -639,7 +640,7 @@ def streamer_park(record: Mapping[str, Any], error: str) -> bool | None:
     Raises:
         Exception: logged as `a record cannot be parked`, and taken as False.
 
-    Blocks: one write at most; the records behind it wait.
+    Blocks: a few writes at most; the records behind it wait.
 
     Example:
         ```python
@@ -657,7 +658,7 @@ def streamer_park(record: Mapping[str, Any], error: str) -> bool | None:
                 return True
         ```
 
-    Added in 0.1. Implemented by: apigateway (sends it to a queue).
+    Added in 0.1. Implemented by: dlq (stores it), apigateway (sends it to a queue).
     """
 
 
@@ -799,7 +800,7 @@ def streamer_retry(request: Request, failure: Failure) -> Verdict | None:
                 return Again(delay_ms=600_000) if young and "ENOSPC" in failure.trace else None
         ```
 
-    Added in 0.1. Implemented by: core defaults; planned: dlq.
+    Added in 0.1. Implemented by: core defaults.
     """
 
 
@@ -1048,7 +1049,7 @@ def streamer_on_dead_letter(request: Request, failure: Failure) -> None:
                     get_logger().error("dead letter", ref=request.ref, kind=failure.kind)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq, cloudwatch.
+    Added in 0.1. Implemented by: dlq; planned: cloudwatch.
     """
 
 
@@ -1147,7 +1148,7 @@ def streamer_on_sweep() -> None:
                 self.app.runtime.measure("failed.kept", len(page.items), "gauge")
         ```
 
-    Added in 0.1. Implemented by: none yet.
+    Added in 0.1. Implemented by: dlq (finds what it was not told of).
     """
 
 
@@ -1183,7 +1184,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: dlq; planned: cloudwatch, otel.
     """
 
 
@@ -1258,5 +1259,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel.
+    Added in 0.1. Implemented by: dlq; planned: otel.
     """

@@ -102,6 +102,11 @@ def test_the_list_and_its_pages(project: Path, run: Any, lines: JsonLines, dead:
     assert rest[0]["ref"] in refs
 
 
+def test_a_cursor_of_another_list_is_refused(project: Path, run: Any) -> None:
+    done = run(project, "list", "--cursor", "1795659443980.7", code=2)
+    assert "the cursor is not one of this list" in done.stderr
+
+
 def test_filters(project: Path, lines: JsonLines, dead: Dead) -> None:
     dead("a", tenant="t1", code="GONE")
     dead("b", tenant="t2", code="LOST")

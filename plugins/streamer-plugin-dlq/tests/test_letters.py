@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from streamer_plugin_dlq import entry, letters
+from streamer_plugin_dlq import entry, handling, letters
 from streamer_plugin_dlq.entry import REDRIVEN
 from streamer_plugin_dlq.letters import Letters
 from streamer_plugin_dlq.settings import DlqSettings
@@ -16,7 +16,7 @@ from streamer_core.model.codec import request_from_plain
 from streamer_core.ports import Clock, Store
 from streamer_core.testing import ManualClock, MemoryStore
 from streamer_core.testing.contracts.build import race
-from tests.unit.harness import interrupting
+from tests.unit.harness import Rig, interrupting
 
 DAY_MS = 86_400_000
 ANY = DlqSettings()
@@ -114,6 +114,33 @@ def test_whoever_keeps_it_at_once_keeps_it_once(
     assert list(those[3].all(Wanted(handled=True))) == [won]
     for store in stores:
         store.close()
+
+
+@pytest.mark.parametrize("discarding", [True, False])
+def test_somebody_else_deals_with_it_at_the_same_time(
+    failed: Any, plugged: Any, discarding: bool
+) -> None:
+    """To discard wins over to redrive, whoever comes first; to redrive twice is to redrive once."""
+    rig = Rig()
+    its = plugged(rig).letters
+    request = failed(rig.clock)
+    its.keep(entry.of_request(request, ANY))
+    rig.app.redrive_record(request)
+
+    def other() -> None:
+        kept = its.find(request.ref)
+        assert handling.redrive(rig.app, its, kept).redriven_from == request.ref
+
+    if discarding:
+        with interrupting(rig.store, "put_value", other):
+            assert its.discard(request.ref)
+        assert list(its.all(Wanted(handled=True))) == []
+    else:
+        kept = its.find(request.ref)
+        with interrupting(rig.store, "put_value", other):
+            assert handling.redrive(rig.app, its, kept).redriven_from == request.ref
+        (one,) = its.all(Wanted(handled=True))
+        assert one.done == REDRIVEN
 
 
 # -- in between two writes: on memory, where the moment can be chosen

@@ -10,7 +10,7 @@ from streamer_plugin_dlq.settings import DlqSettings
 from streamer_plugin_dlq.wanted import Wanted
 
 from streamer_core import Context, Reject, Settings, Streamer, handler
-from streamer_core.errors import ConfigurationError, StoreError
+from streamer_core.errors import ConfigurationError, ItemTooLarge, StoreError
 from streamer_core.hooks import collect
 from streamer_core.markers import hookimpl
 from streamer_core.model.request import Request, Status
@@ -154,6 +154,27 @@ def test_what_was_discarded_is_not_found_again(plugged: Any) -> None:
     rig.clock.advance(60_000)
     rig.app.sweep()
     assert told(plugin) == []
+
+
+def test_a_round_goes_past_what_cannot_be_kept(
+    plugged: Any, failed: Any, logs: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig()
+    plugin = plugged(rig)
+    for name in ("one", "two", "three"):
+        missed(rig, failed(rig.clock, name))
+    rig.clock.advance(60_000)
+    rig.store.faults.fail_next("put_value", ItemTooLarge("64 KB"))
+    rig.app.sweep()
+    assert len(told(plugin)) == 2
+    rig.store.faults.fail_next("put_value", StoreError("no disk"))
+    rig.app.sweep()
+    assert len(told(plugin)) == 2
+    rig.app.sweep()
+    assert len(told(plugin)) == 3
+    events = [line["event"] for line in logs]
+    assert events.count("dead letter could not be kept") == 1
+    assert events.count("observer failed") == 1
 
 
 def test_a_walk_comes_by_all_in_the_end(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from streamer_core.errors import StoreError
+from streamer_core.errors import ItemTooLarge, StoreError
 from streamer_core.log import get_logger
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Panel
@@ -105,7 +105,13 @@ class DlqPlugin:
         return self.letters.keep(entry.of_request(request, self.settings))
 
     def _keep_missed(self, request: Request) -> bool:
-        missed = self._keep(request)
+        try:
+            missed = self._keep(request)
+        except Exception as error:
+            if isinstance(error, StoreError) and not isinstance(error, ItemTooLarge):
+                raise  # the next round begins where this one did
+            get_logger().exception("dead letter could not be kept", ref=request.ref)
+            return False
         if missed:
             self._count(request.action, request.failures[-1].code)
         return missed

@@ -13,7 +13,7 @@ from streamer_core.errors import Conflict, NotFound
 from streamer_core.records import record
 from streamer_plugin_dlq import choosing, handling, shown
 from streamer_plugin_dlq.entry import REQUEST, Entry
-from streamer_plugin_dlq.letters import Letters
+from streamer_plugin_dlq.letters import CURSOR, Letters
 from streamer_plugin_dlq.settings import DlqSettings
 
 _USUAL_RATE = 10.0
@@ -63,6 +63,8 @@ def list_(
     desk: Desk, /, *, grouped: bool, limit: int, cursor: str | None, as_json: bool, **given: Any
 ) -> None:
     """List dead letters, newest first."""
+    if cursor is not None and not CURSOR.fullmatch(cursor):
+        raise Problem("the cursor is not one of this list", hint="list again without --cursor")
     with desk.open() as (app, letters):
         wanted = choosing.wanted(app.clock.now(), **given)
         if grouped:

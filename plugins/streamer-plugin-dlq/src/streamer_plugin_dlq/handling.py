@@ -1,5 +1,6 @@
 """What an operator does about a dead letter."""
 
+from contextlib import suppress
 from typing import Any
 
 from streamer_core.errors import Conflict, NotFound
@@ -30,7 +31,8 @@ def redrive(app: Any, letters: Letters, kept: Kept, *, delay_ms: int = 0) -> Req
     else:
         new = app.redrive_record(_record(letters, kept), delay_ms=delay_ms)
     if entry.redriven_as != new.ref:
-        letters.mark(kept, REDRIVEN, redriven_as=new.ref)
+        with suppress(Conflict):  # whoever was faster has redriven it as the same, or discarded it
+            letters.mark(kept, REDRIVEN, redriven_as=new.ref)
     return new
 
 
@@ -60,5 +62,6 @@ def replay(app: Any, letters: Letters, kept: Kept) -> Request:
         raise NotFound(f"the request {entry.ref} is forgotten: discard {entry.id}")
     kind = ChangeKind.ENDED if request.status.terminal else ChangeKind.DUE
     app.wake(Change(kind=kind, ref=request.ref, lane=request.priority, due_at=request.due_at))
-    letters.mark(kept, REPLAYED)
+    with suppress(Conflict):
+        letters.mark(kept, REPLAYED)
     return request

@@ -12,12 +12,15 @@ stays as a mark without data, so that a request which is still kept is not taken
 missed. All of it expires together.
 """
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from streamer_core.errors import Conflict
 from streamer_core.model.codec import dumps, loads
+from streamer_core.model.ids import REF
 from streamer_core.ports import Clock, Store
 from streamer_core.ports.store import Value
 from streamer_core.records import record
@@ -27,6 +30,7 @@ from streamer_plugin_dlq.wanted import Wanted
 _TEXT, _LIST, _ENTRY = "dlq/text/", "dlq/list/", "dlq/entry/"
 _PIECE_CHARS = 32_000  # as a JSON string within JSON it may double
 _NEVER_MS = 10**15 - 1
+CURSOR = re.compile(r"[0-9]{15}/.+")
 _PAGE = 200
 
 
@@ -77,9 +81,12 @@ class Letters:
 
     def find(self, name: str) -> Kept | None:
         """Give a dead letter by its id, or the newest of a request by its ref."""
-        by_id = self._stored(name)
-        those = [by_id] if by_id else map(_kept, self._store.values(f"{_ENTRY}{name}-").values())
-        found = [kept for kept in those if kept.entry.done != DISCARDED]
+        if REF.fullmatch(name):
+            by_age = self._store.values(f"{_ENTRY}{name}-").values()
+            those = [*map(_kept, by_age), self._stored(name)]  # a record's id looks like a ref
+        else:
+            those = [self._stored(name)]
+        found = [kept for kept in those if kept is not None and kept.entry.done != DISCARDED]
         return found[-1] if found else None
 
     def details(self, kept: Kept) -> Any:
@@ -127,13 +134,14 @@ class Letters:
 
     def discard(self, name: str) -> bool:
         """Forget one; False where there is none."""
-        kept = self.find(name)
-        if kept is None:
-            return False
-        bare = Entry(id=kept.entry.id, at=kept.entry.at, source=kept.entry.source, done=DISCARDED)
-        self._put_entry(bare, kept.pieces, version=kept.version)
-        self._delete(kept.entry, kept.pieces)
-        return True
+        while kept := self.find(name):
+            entry = kept.entry
+            bare = Entry(id=entry.id, at=entry.at, source=entry.source, done=DISCARDED)
+            with suppress(Conflict):  # it was redriven just now, say: look again
+                self._put_entry(bare, kept.pieces, version=kept.version)
+                self._delete(entry, kept.pieces)
+                return True
+        return False
 
     def is_known(self, entry_id: str) -> bool:
         """Tell whether one is kept or was dealt with."""
