@@ -1,12 +1,12 @@
 """Dead letters in every store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from streamer_plugin_dlq import entry, handling, letters
-from streamer_plugin_dlq.entry import REDRIVEN
+from streamer_plugin_dlq.entry import REDRIVEN, Entry
 from streamer_plugin_dlq.letters import Letters
 from streamer_plugin_dlq.settings import DlqSettings
 from streamer_plugin_dlq.wanted import Wanted
@@ -67,7 +67,7 @@ def test_a_large_one_is_kept_whole_and_forgotten_wholly(
     store.close()
 
 
-def test_the_list_has_pages_and_filters(
+def test_the_list_has_pages(
     open_store: OpenStore, clock: ManualClock, failed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(letters, "_PAGE", 2)
@@ -75,26 +75,18 @@ def test_the_list_has_pages_and_filters(
     its = Letters(store, clock, 30 * DAY_MS)
     began = clock.now()
     for n in range(5):
-        request = failed(clock, f"r-{n}", code=f"C{n % 2}", tenant=f"t{n % 2}", action=f"a{n % 2}")
-        its.keep(entry.of_request(request, ANY))
+        its.keep(entry.of_request(failed(clock, f"r-{n}", tenant=f"t{n % 2}"), ANY))
         clock.advance(1000)
 
-    def ages(**wanted: Any) -> list[int]:
-        return [(one.at - began) // 1000 for one in its.all(Wanted(**wanted))]
+    def ages(those: Iterable[Entry]) -> list[int]:
+        return [(one.at - began) // 1000 for one in those]
 
-    assert ages() == [4, 3, 2, 1, 0]
-    assert ages(tenant="t0") == ages(action="a0") == ages(code="C0") == [4, 2, 0]
-    assert ages(kind="OSError", user="ann", source="request") == [4, 3, 2, 1, 0]
-    assert ages(kind="KeyError") == ages(user="bob") == ages(source="queue") == []
-    assert ages(since=began + 2000) == [4, 3, 2]
-    assert ages(until=began + 2000) == [1, 0]
-    assert ages(since=began + 1000, until=began + 3000, tenant="t1") == [1]
-
-    first, cursor = its.page(Wanted(), limit=3)
-    rest, end = its.page(Wanted(), limit=3, cursor=cursor)
-    assert [(one.at - began) // 1000 for one in (*first, *rest)] == [4, 3, 2, 1, 0]
-    assert (len(first), end) == (3, None)
-    assert its.page(Wanted(), limit=5)[1] is None
+    assert ages(its.all(Wanted())) == [4, 3, 2, 1, 0]
+    within = Wanted(since=began + 1000, until=began + 3000)
+    assert ages(its.all(within)) == [2, 1]
+    first, cursor = its.page(Wanted(tenant="t0"), limit=2)
+    rest, end = its.page(Wanted(tenant="t0"), limit=2, cursor=cursor)
+    assert (ages(first), ages(rest), end) == ([4, 2], [0], None)
     store.close()
 
 
@@ -141,6 +133,23 @@ def test_somebody_else_deals_with_it_at_the_same_time(
             assert handling.redrive(rig.app, its, kept).redriven_from == request.ref
         (one,) = its.all(Wanted(handled=True))
         assert one.done == REDRIVEN
+
+
+def test_filters(clock: ManualClock, failed: Any) -> None:
+    its = Letters(MemoryStore(clock), clock, DAY_MS)
+    for n in range(3):
+        request = failed(clock, f"r-{n}", code=f"C{n % 2}", tenant=f"t{n % 2}", action=f"a{n % 2}")
+        its.keep(entry.of_request(request, ANY))
+
+    def count(**wanted: Any) -> int:
+        return len(list(its.all(Wanted(**wanted))))
+
+    assert count(tenant="t0") == count(action="a0") == count(code="C0") == 2
+    assert count(kind="OSError", user="ann", source="request") == 3
+    assert count(kind="KeyError") == count(user="bob") == count(source="queue") == 0
+    assert count(since=clock.now()) == 3
+    assert count(since=clock.now() + 1) == count(until=clock.now()) == 0
+    assert its.page(Wanted(), limit=3)[1] is None
 
 
 # -- in between two writes: on memory, where the moment can be chosen
@@ -191,6 +200,46 @@ def test_one_that_was_discarded_meanwhile_stays_so(
 
     with interrupting(store, "put_value", discarded):
         assert not its.keep(letter)
+    assert list(its.all(Wanted(handled=True))) == []
+    assert kept_in(store) == {"entry"}
+
+
+def test_one_that_was_redriven_meanwhile_is_listed_so(
+    its: Letters, store: MemoryStore, clock: ManualClock, failed: Any
+) -> None:
+    letter = entry.of_request(failed(clock), ANY)
+    other = Letters(MemoryStore(clock, store.data), clock, DAY_MS)
+
+    def redriven() -> None:
+        assert other.keep(letter)
+        kept = other.find(letter.entry.id)
+        assert kept is not None
+        other.mark(kept, REDRIVEN)
+
+    with interrupting(store, "put_value", redriven):
+        assert not its.keep(letter)
+    assert list(its.all(Wanted())) == []
+    assert [one.done for one in its.all(Wanted(handled=True))] == [REDRIVEN]
+
+
+def test_one_that_is_discarded_while_it_is_marked_is_not_listed(
+    its: Letters, store: MemoryStore, clock: ManualClock, failed: Any
+) -> None:
+    letter = entry.of_request(failed(clock), ANY)
+    its.keep(letter)
+    kept = its.find(letter.entry.id)
+    assert kept is not None
+    other = Letters(MemoryStore(clock, store.data), clock, DAY_MS)
+    written = store.put_value
+
+    def then_discard(*args: Any, **given: Any) -> int:
+        version = written(*args, **given)
+        store.put_value = written  # type: ignore[method-assign]
+        assert other.discard(letter.entry.id)
+        return version
+
+    store.put_value = then_discard  # type: ignore[method-assign]
+    its.mark(kept, REDRIVEN)
     assert list(its.all(Wanted(handled=True))) == []
     assert kept_in(store) == {"entry"}
 

@@ -129,7 +129,7 @@ class Letters:
         """
         entry = replace(kept.entry, done=done, redriven_as=redriven_as)
         self._put_entry(entry, kept.pieces, version=kept.version)
-        self._put(_list_key(entry), to_plain(entry), entry)
+        self._show(entry)
         return entry
 
     def discard(self, name: str) -> bool:
@@ -143,19 +143,23 @@ class Letters:
                 return True
         return False
 
-    def is_known(self, entry_id: str) -> bool:
-        """Tell whether one is kept or was dealt with."""
-        return self._stored(entry_id) is not None
-
     def _undo(self, entry: Entry, pieces: int) -> None:
-        """Take back what was written of one that somebody else has kept, or discarded, meanwhile.
+        """Take back what was written of one that somebody else has kept meanwhile.
 
-        What lies under the other's keys is the other's, and the same.
+        The pieces are the other's too, and the same; unless it has discarded them by now.
         """
         other = self._stored(entry.id)
         if other is None or other.entry.done == DISCARDED:
             self._delete(entry, pieces)
-        elif other.entry.at != entry.at:
+        else:
+            self._store.delete_value(_list_key(entry))
+            self._show(other.entry)
+
+    def _show(self, entry: Entry) -> None:
+        """Put one that is kept into the list as it is now; not if it has just been discarded."""
+        self._put(_list_key(entry), to_plain(entry), entry)
+        kept = self._stored(entry.id)
+        if kept is None or kept.entry.done == DISCARDED:
             self._store.delete_value(_list_key(entry))
 
     def _delete(self, entry: Entry, pieces: int) -> None:
