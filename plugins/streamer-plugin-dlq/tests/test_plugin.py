@@ -144,6 +144,33 @@ def test_what_nobody_was_told_of_is_found_and_counted(plugged: Any, failed: Any)
     assert counted(rig) == [{"action": "report", "code": "GONE"}]
 
 
+def test_what_has_just_failed_is_left_to_whoever_was_told(plugged: Any, failed: Any) -> None:
+    """However long ago it was accepted."""
+    rig = Rig()
+    plugin = plugged(rig)
+    long_ago = rig.clock.now() - 3_600_000
+    missed(rig, failed(rig.clock, created_at=long_ago, due_at=long_ago))
+    rig.app.sweep()
+    assert told(plugin) == []
+    rig.clock.advance(60_000)
+    rig.app.sweep()
+    assert len(told(plugin)) == 1
+
+
+def test_many_that_have_just_failed_hide_none(
+    plugged: Any, failed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "PAGE", 2)
+    rig = Rig()
+    plugin = plugged(rig)
+    ref = missed(rig, failed(rig.clock, "old"))
+    rig.clock.advance(60_000)
+    for n in range(9):
+        missed(rig, failed(rig.clock, f"new-{n}"))
+    rig.app.sweep()
+    assert [one.ref for one in told(plugin)] == [ref]
+
+
 def test_what_was_discarded_is_not_found_again(plugged: Any) -> None:
     rig = Rig(pay)
     plugin = plugged(rig)

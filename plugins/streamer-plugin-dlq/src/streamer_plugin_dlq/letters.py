@@ -111,7 +111,7 @@ class Letters:
         """List those wanted, newest first, a page of the store at a time."""
         after = None if cursor is None else _LIST + cursor
         if after is None and wanted.until is not None:
-            after = _LIST + _countdown(wanted.until - 1)
+            after = _LIST + _countdown(wanted.until)
         while page := self._store.values(_LIST, _PAGE, after=after):
             for key, value in page.items():
                 entry = from_plain(value.data)
