@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -192,6 +192,12 @@ class Streamer:
 
         deliver.send(self.runtime, event, connections)
 
+    def park(self, record: Mapping[str, Any], error: str) -> bool:
+        """Have a record of a stream kept that cannot be read, and why; False where nobody did."""
+        from streamer_core.engine import dispatch
+
+        return dispatch.park(self.runtime, record, error)
+
     def sweep(self) -> "Swept":
         """Make a round of the sweeper."""
         from streamer_core.engine import sweep
@@ -204,16 +210,29 @@ class Streamer:
 
         return requests.cancel_stored(self.runtime, ref)
 
-    def redrive(self, ref: str) -> Request:
-        """Start a failed request again as a new one, `redriven_from` it.
+    def redrive(self, ref: str, *, delay_ms: int = 0) -> Request:
+        """Start a failed request again as a new one, `redriven_from` it, due after a delay.
+
+        Whoever follows the old one is told when the new one begins, and follows that. Done twice,
+        it is started once.
 
         Raises:
             NotFound: there is no such request.
             Conflict: it has not failed.
         """
-        from streamer_core.engine import requests
+        from streamer_core.engine import redrive
 
-        return requests.redrive(self.runtime, ref)
+        return redrive.redrive(self.runtime, ref, delay_ms=delay_ms)
+
+    def redrive_record(self, record: Request, *, delay_ms: int = 0) -> Request:
+        """Do the same for a request that the store has forgotten, given its record.
+
+        Raises:
+            Conflict: it has not failed.
+        """
+        from streamer_core.engine import redrive
+
+        return redrive.redrive_record(self.runtime, record, delay_ms=delay_ms)
 
     def zombies(self) -> int:
         """Count threads whose call was settled without them."""

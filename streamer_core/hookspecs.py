@@ -150,7 +150,7 @@ def streamer_register_handlers() -> Iterable[Any]:
                 return [echo]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq (an action that lists dead letters).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -189,7 +189,7 @@ def streamer_register_commands(cli: Any) -> None:
 
     Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
     (`streamer token`, `streamer jwt`), circuitbreaker (`streamer circuits`), ratelimit (`streamer
-    ratelimit`).
+    ratelimit`), dlq (`streamer dlq`).
     """
 
 
@@ -225,7 +225,7 @@ def streamer_register_panels() -> Iterable[Panel]:
                 return [Panel(name="handlers", title="Handlers", rows=self.rows)]
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker; planned: dlq.
+    Added in 0.1. Implemented by: circuitbreaker, dlq.
     """
 
 
@@ -624,6 +624,48 @@ def streamer_schedule(change: Change) -> bool | None:
 
 
 @hookspec(firstresult=True)
+def streamer_park(record: Mapping[str, Any], error: str) -> bool | None:
+    """Keep a record of a stream that nobody can read, for its operator.
+
+    Called: by `Streamer.park`, once for each time that a platform brings such a record to whoever
+    reads the stream for it. One that was not kept is brought again, with those behind it; one that
+    was kept may be, too.
+    Answers (decide): the first answer that is not None wins. None: not mine, or not possible now.
+    Nobody's: it is not kept.
+
+    Args:
+        record: as the platform gave it, JSON throughout. It may hold clients' data: do not log it.
+        error: why it cannot be read; for operators.
+
+    Returns:
+        True: it is stored, durably. False: mine, and it is not stored.
+
+    Raises:
+        Exception: logged as `a record cannot be parked`, and taken as False.
+
+    Blocks: a few writes at most; the records behind it wait.
+
+    Example:
+        ```python
+        import json
+        from streamer_core.markers import hookimpl
+
+        class ParkingPlugin:
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_park(self, record, error):
+                key = f"parked/{record['eventID']}"
+                self.app.store.put_value(key, {"error": error, "record": json.dumps(record)})
+                return True
+        ```
+
+    Added in 0.1. Implemented by: dlq (stores it), apigateway (sends it to a queue).
+    """
+
+
+@hookspec(firstresult=True)
 def streamer_execute(call: Call) -> Any:
     """Run the handler and give what it returned.
 
@@ -762,7 +804,7 @@ def streamer_retry(request: Request, failure: Failure) -> Verdict | None:
                 return Again(delay_ms=600_000) if young and "ENOSPC" in failure.trace else None
         ```
 
-    Added in 0.1. Implemented by: core defaults; planned: dlq.
+    Added in 0.1. Implemented by: core defaults.
     """
 
 
@@ -1054,35 +1096,7 @@ def streamer_on_dead_letter(request: Request, failure: Failure) -> None:
                     get_logger().error("dead letter", ref=request.ref, kind=failure.kind)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq, cloudwatch.
-    """
-
-
-@hookspec
-def streamer_on_sweep() -> None:
-    """Look for what everybody else has missed.
-
-    Called: at the beginning of each round of the sweeper, each minute as a rule; by several
-    sweepers at once, perhaps, so that what it changes must be a conditional write.
-    Answers (observe): all are told; what they give back is ignored.
-
-    Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
-    Blocks: may, a few seconds at most: the core's own duties come after it.
-
-    Example:
-        ```python
-        from streamer_core.markers import hookimpl
-
-        class LastRoundPlugin:               # for an alarm: does the sweeper still come round?
-            def __init__(self, settings, app):
-                self.app = app
-
-            @hookimpl
-            def streamer_on_sweep(self):
-                self.app.store.put_value("last-round", self.app.clock.now())
-        ```
-
-    Added in 0.1. Implemented by: jwt (ends the connections of revoked tokens).
+    Added in 0.1. Implemented by: dlq; planned: cloudwatch.
     """
 
 
@@ -1154,6 +1168,35 @@ def streamer_on_metric(metric: Metric) -> None:
 
 
 @hookspec
+def streamer_on_sweep() -> None:
+    """Make good what was missed of your own: the sweeper has made a round.
+
+    Called: after each round of the sweeper, about once a minute, in whichever process made it;
+    several may, at once or one soon after the other. Not called after a round that failed.
+    Answers (observe): all are told; what they give back is ignored.
+
+    Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
+    Blocks: may, ten seconds at most: the next round must come soon.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+
+        class LastRoundPlugin:               # for an alarm: does the sweeper still come round?
+            def __init__(self, settings, app):
+                self.app = app
+
+            @hookimpl
+            def streamer_on_sweep(self):
+                self.app.store.put_value("last-round", self.app.clock.now())
+        ```
+
+    Added in 0.1. Implemented by: dlq (finds what it was not told of), jwt (ends the connections of
+    revoked tokens).
+    """
+
+
+@hookspec
 def streamer_on_flush() -> None:
     """Send on what was gathered: this process may be frozen or ended after it.
 
@@ -1185,7 +1228,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: circuitbreaker, dlq; planned: cloudwatch, otel.
     """
 
 
@@ -1265,5 +1308,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel.
+    Added in 0.1. Implemented by: dlq; planned: otel.
     """

@@ -1,4 +1,7 @@
-"""The change feed's records: wake whoever has to do something about one."""
+"""The change feed's records: wake whoever has to do something about one, park what is none."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from streamer_core.engine import deliver
 from streamer_core.engine.runtime import Runtime
@@ -23,3 +26,12 @@ def _tell_of(rt: Runtime, change: Change) -> None:
     except Exception:
         # The sweeper finds the request again, and must go on with the others now.
         rt.log.exception("nobody could be woken", ref=change.ref, due_at=change.due_at)
+
+
+def park(rt: Runtime, record: Mapping[str, Any], error: str) -> bool:
+    """Have somebody keep a record that cannot be read; False where nobody did."""
+    try:
+        return bool(rt.hook.streamer_park(record=record, error=error))
+    except Exception:
+        rt.log.exception("a record cannot be parked")
+        return False

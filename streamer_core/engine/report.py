@@ -30,6 +30,7 @@ from streamer_core.ports import Held, Store
 
 _ENVELOPE_BYTES = 512  # what a message adds around a chunk or a result: names, ids, numbers
 _SENT_MARK_S = 2.0
+_UNKNOWN_VERSION = -1  # no version of any request: the store has to be asked
 
 
 class StoredExecution(Execution):
@@ -263,6 +264,10 @@ class StoredExecution(Execution):
                 self._behind[one] = min(self._lacked, self._behind.get(one, self._lacked))
             self._lacked = None
 
+    def ask_who_follows(self) -> None:
+        """Take what the record says of its followers for old: somebody has just subscribed."""
+        self._subscribers_version = _UNKNOWN_VERSION
+
     def learn_subscribers(self) -> None:
         """Find out who follows the request, before the first message."""
         with self._io:
@@ -364,9 +369,9 @@ class StoredExecution(Execution):
 
 
 def _known_subscribers(request: Request) -> tuple[list[str], int]:
-    """Give who follows a request by its record alone, and the version that is true for; or -1."""
+    """Give who follows a request by its record alone, and the version that is true for."""
     if request.subscribers_version == 0:
         return [], 0
     if request.subscribers_version == ORIGIN_ALONE and request.connection_id is not None:
         return [request.connection_id], ORIGIN_ALONE
-    return [], -1
+    return [], _UNKNOWN_VERSION

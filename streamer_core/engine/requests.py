@@ -5,18 +5,17 @@ from typing import Any
 from streamer_core.engine import deliver, settle, topics, visible
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
-from streamer_core.errors import Conflict, Invalid, NotFound
+from streamer_core.errors import Invalid, NotFound
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
 from streamer_core.model.connection import Connection
-from streamer_core.model.ids import ref_of, request_subject, topic_subject
+from streamer_core.model.ids import request_subject, topic_subject
 from streamer_core.model.message import Message
 from streamer_core.model.request import Request, Status
 from streamer_core.ports import Page, Query
 
 _MOST_LISTED = 100
 _USUALLY_LISTED = 20
-_REDRIVE_ID_CHARS = 100
 _TOPIC_CHARS = 256
 _STATUSES = {status.wire: status for status in Status}
 
@@ -84,44 +83,6 @@ def cancel_stored(rt: Runtime, ref: str) -> Request | None:
         )
         deliver.send_unsent(rt, ref)
     return request
-
-
-def redrive(rt: Runtime, ref: str) -> Request:
-    """Store a failed request again as a new one, due now, `redriven_from` the old.
-
-    Raises:
-        NotFound: there is no such request.
-        Conflict: it has not failed.
-    """
-    old = rt.store.get(ref)
-    if old is None:
-        raise NotFound("There is no such request")
-    if old.status is not Status.FAILED:
-        raise Conflict(f"request {ref} is {old.status.wire}; only a failed one is redriven")
-    now = rt.clock.now()
-    # A second redrive of the same dead letter finds the first, by the same id.
-    new_id = f"{old.id[:_REDRIVE_ID_CHARS]}.redrive-{ref[:8]}"
-    request = Request(
-        ref=ref_of(old.tenant, old.user, new_id),
-        id=new_id,
-        action=old.action,
-        tenant=old.tenant,
-        user=old.user,
-        scopes=old.scopes,
-        payload=old.payload,
-        metadata=old.metadata,
-        digest=old.digest,
-        priority=old.priority,
-        policy=old.policy,
-        slots=old.slots,
-        created_at=now,
-        due_at=now,
-        redriven_from=ref,
-    )
-    enqueued = rt.store.enqueue(request)
-    if enqueued.created:
-        rt.tell("streamer_on_transition", request=request, before=None, after=Status.PENDING)
-    return enqueued.request
 
 
 def subscribe(rt: Runtime, connection: Connection, message: Message) -> Received:

@@ -44,13 +44,12 @@ class Swept:
 
 
 def sweep(rt: Runtime) -> Swept:
-    """Make one round.
+    """Make one round, and have the plugins make theirs.
 
     Raises:
         StoreError: the store failed; what was done stays done.
     """
-    rt.tell("streamer_on_sweep")
-    return Swept(
+    swept = Swept(
         lapsed=_lapsed(rt),
         cancelled=_cancelling(rt),
         woken=_due(rt),
@@ -58,6 +57,8 @@ def sweep(rt: Runtime) -> Swept:
         connections=_connections(rt),
         purged=_purge(rt),
     )
+    rt.tell("streamer_on_sweep")
+    return swept
 
 
 def _lapsed(rt: Runtime) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from streamer_core.engine import redrive
 from streamer_core.engine.execution import call_handler, context_of
 from streamer_core.engine.outcome import Cancelled, Failed, GiveBack, Outcome, failure_of
 from streamer_core.engine.report import StoredExecution
@@ -100,6 +101,8 @@ def _run(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> Ran:
     rt.pulse.add(execution)
     outcome: Outcome | None = None
     try:
+        if registered and request.redriven_from is not None:
+            redrive.introduce(execution)
         execution.learn_subscribers()
         outcome = _outcome(execution, registered)
     except Exception:

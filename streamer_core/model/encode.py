@@ -88,6 +88,8 @@ def response(now: int, request_id: str, data: Any) -> Outgoing:
 def acknowledgment(now: int, request: Request, message: str) -> Outgoing:
     """Say that a request is durably stored, and where it stands."""
     body = {"ref": request.ref, "status": request.status.wire, "message": message}
+    if request.redriven_from is not None:
+        body["redriven_from"] = request.redriven_from
     return _outgoing("acknowledgment", now, body, request.id, request.ref)
 
 

@@ -458,8 +458,14 @@ class Store(ABC):
         """Forget a small value."""
 
     @abstractmethod
-    def values(self, prefix: str, limit: int = 1000) -> Mapping[str, Value]:
-        """List the small values whose key begins with the prefix."""
+    def values(
+        self, prefix: str, limit: int = 1000, *, after: str | None = None
+    ) -> Mapping[str, Value]:
+        """List the small values whose key begins with the prefix, in the order of their keys.
+
+        `after`: only those that come after this key, stored or not: the last of an earlier page.
+        Letters and digits are in ASCII's order; where other characters are is the store's own.
+        """
 
     # -- change feed
 

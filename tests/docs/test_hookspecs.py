@@ -193,6 +193,8 @@ GIVEN: Mapping[str, Any] = {
     "metric": Metric(name="probe.count"),
     "before": None,
     "after": Status.COMPLETED,
+    "record": {"eventID": "e-1", "dynamodb": {}},
+    "error": "a number is missing",
 }
 ABOUT_A_MESSAGE = {
     "streamer_limit",
@@ -375,6 +377,17 @@ def test_the_ref_is_put(case: Case) -> None:
 def test_the_timer_wakes(case: Case) -> None:
     assert case.call() is True
     assert case.probe.woken.get(timeout=5) == "f00d"
+
+
+@shows("streamer_park")
+def test_the_record_is_stored(case: Case) -> None:
+    assert case.call() is True
+    kept = case.app.store.get_value("parked/e-1")
+    assert kept is not None
+    assert kept.data == {
+        "error": "a number is missing",
+        "record": '{"eventID": "e-1", "dynamodb": {}}',
+    }
 
 
 @shows("streamer_execute")

@@ -261,6 +261,11 @@ class Recorder:
         self.note("schedule", change.lane)
         return True
 
+    @hookimpl
+    def streamer_park(self, record: Any, error: str) -> bool:
+        self.note("park", record["eventID"], error)
+        return True
+
     @hookimpl(wrapper=True)
     def streamer_execute(self, call: Any) -> Generator[None, Any, Any]:
         self.note("execute", call.mode, "begins")
@@ -417,6 +422,12 @@ def test_connecting_and_going(stage: Stage) -> None:
     assert stage.taken() == ["on_disconnect closed", "on_metric connection.closed"]
 
 
+def test_a_record_that_cannot_be_read(stage: Stage) -> None:
+    stage.taken()
+    assert stage.app.park({"eventID": "e-1"}, "a number is missing") is True
+    assert stage.taken() == ["park e-1 a number is missing"]
+
+
 def test_a_sync_request(connected: Stage) -> None:
     (answer,) = connected.send("at_once", {"x": 1})
     assert answer["data"] == {"x": 1}
@@ -462,7 +473,7 @@ def test_an_async_request(connected: Stage) -> None:
         "on_metric request.accepted",
     ]
     assert connected.app.sweep().woken == 1
-    assert connected.taken() == ["on_sweep", "dispatch high"]
+    assert connected.taken() == ["dispatch high", "on_sweep"]
     assert connected.app.work()
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
@@ -506,7 +517,7 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
         "on_transition PROCESSING RETRYING",
     ]
     connected.app.sweep()
-    assert connected.taken() == ["on_sweep", "schedule normal"]
+    assert connected.taken() == ["schedule normal", "on_sweep"]
     connected.clock.advance(1_000)
     assert connected.app.work()
     assert connected.taken() == [

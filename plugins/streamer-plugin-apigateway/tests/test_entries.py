@@ -62,14 +62,12 @@ class Parking:
         self.parked: list[Any] = []
         self.full = False
 
-    def park(self, record: Any) -> None:
+    @hookimpl
+    def streamer_park(self, record: Any) -> bool:
         if self.full:
             raise OSError("full")
         self.parked.append(record)
-
-    @hookimpl
-    def streamer_health(self) -> None:
-        """Be a plugin."""
+        return True
 
 
 class Invocation:
@@ -200,8 +198,7 @@ def _due(rig: Rig, request_id: str) -> Change:
 def stream(monkeypatch: pytest.MonkeyPatch) -> tuple[Rig, Waker, Parking]:
     clock_rig, waker, parking = Rig(), Waker(), Parking()
     store = StreamStore(clock_rig.clock)
-    rig = Rig(plugins=[waker], beside=clock_rig, store=store)
-    rig.app.hooks.register(parking, "apigateway")
+    rig = Rig(plugins=[waker, parking], beside=clock_rig, store=store)
     monkeypatch.setattr(entries, "application", lambda **_: rig.app)
     return rig, waker, parking
 

@@ -89,10 +89,9 @@ def test_without_settings_it_is_somebody_elses() -> None:
 
 def test_a_record_is_parked_whole(aws: Any, queue: str) -> None:
     record = {"eventName": "INSERT", "dynamodb": {"Keys": {"ref": {"S": "ä"}}}}
-    plugin(parking=queue).park(record)
+    assert plugin(parking=queue).streamer_park(record) is True
     assert taken(aws, queue) == [record]
-    with pytest.raises(ValueError, match="parking"):
-        plugin().park(record)
+    assert plugin().streamer_park(record) is None
 
 
 EVENT = Outgoing(type="event", data=b'{"data":"\xc3\xa4"}')

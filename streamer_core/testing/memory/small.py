@@ -46,9 +46,12 @@ class SmallVerbs(MemoryBase):
         self.data.values.pop(key, None)
 
     @verb
-    def values(self, prefix: str, limit: int = 1000) -> Mapping[str, Value]:
+    def values(
+        self, prefix: str, limit: int = 1000, *, after: str | None = None
+    ) -> Mapping[str, Value]:
         """List the small values whose key begins with the prefix, by key."""
-        keys = sorted(key for key in self.data.values if key.startswith(prefix))
+        begin = [key for key in self.data.values if key.startswith(prefix)]
+        keys = sorted(key for key in begin if after is None or key > after)
         kept = ((key, value) for key in keys if (value := self._kept(key)))
         return {key: _value(value) for (key, value), _ in zip(kept, range(limit), strict=False)}
 

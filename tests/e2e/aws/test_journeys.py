@@ -100,24 +100,30 @@ async def test_a_failed_attempt_goes_on_from_its_checkpoint(cloud: Cloud) -> Non
 
 
 @scenario
-async def test_what_fails_for_good_can_be_driven_again(cloud: Cloud) -> None:
+async def test_what_fails_for_good_can_be_driven_again_and_its_client_is_told(
+    cloud: Cloud,
+) -> None:
+    operator = Streamer(
+        Settings.of({"transport": "none"}),
+        store=cloud.store,
+        transport=MemoryTransport(),
+        found=[],
+        load_handlers=False,
+    )
     async with joined(cloud) as wire:
         name = await wire.send("reject", id=new_id())
-        acknowledged = await wire.answer(name)
+        ref = (await wire.answer(name))["ref"]
         end = await wire.end(name)
         assert end["error"]["code"] == "jobs.never"
-    settings = Settings.of({"transport": "none"})
-    operator = Streamer(
-        settings, store=cloud.store, transport=MemoryTransport(), found=[], load_handlers=False
-    )
-    again = operator.redrive(acknowledged["ref"])
-    assert again.redriven_from == acknowledged["ref"]
-
-    def ended() -> bool:
-        kept = cloud.store.get(again.ref)
-        return kept is not None and kept.status is Status.FAILED
-
-    await soon(ended, "the redriven request has run, and failed again")
+        again = await asyncio.to_thread(operator.redrive, ref)
+        end = await wire.end(again.id)
+        assert end["error"]["code"] == "jobs.never"
+        told = wire.by_request[again.id][0]
+        assert (told["type"], told["redriven_from"]) == ("acknowledgment", ref)
+        assert told["ref"] == again.ref
+    kept = await asyncio.to_thread(cloud.store.get, again.ref)
+    assert kept is not None
+    assert kept.status is Status.FAILED
 
 
 @scenario

@@ -29,6 +29,14 @@ class Broken:
         raise RuntimeError("schedule broke")
 
     @hookimpl
+    def streamer_park(self) -> Any:
+        raise RuntimeError("park broke")
+
+    @hookimpl
+    def streamer_on_sweep(self) -> Any:
+        raise RuntimeError("the plugin's round broke")
+
+    @hookimpl
     def streamer_health(self) -> Any:
         raise RuntimeError("health broke")
 
@@ -61,6 +69,12 @@ def test_the_sweeper_does_all_its_duties_beside_broken_plugins() -> None:
     assert swept.lapsed == 1
     assert swept.woken == 3
     assert rig.stored(client.ref("lost")).status is Status.RETRYING
+
+
+def test_a_record_is_only_kept_where_somebody_kept_it(logs: Lines) -> None:
+    assert Rig().app.park({}, "no record") is False
+    assert Rig(plugins=[Broken()]).app.park({}, "no record") is False
+    assert [line["event"] for line in logs] == ["a record cannot be parked"]
 
 
 def test_a_health_check_that_breaks_is_ill_and_hides_no_other() -> None:

@@ -1,4 +1,4 @@
-"""Asking about requests: who sees what, status, list, cancel, subscribe, redrive."""
+"""Asking about requests: who sees what, status, list, cancel, subscribe."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field, create_model
 
 from streamer_core import Context, Reject, handler
-from streamer_core.errors import Conflict, Forbidden, NotFound, StoreError
+from streamer_core.errors import Forbidden, StoreError
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Resource
 from streamer_core.model.message import Message, Mode
@@ -337,42 +337,6 @@ def test_an_operator_cancels() -> None:
     assert rig.app.cancel("nothing") is None
     assert rig.app.cancel(client.ref("r")) == rig.stored(client.ref("r"))
     assert len(client.of("error")) == 1
-
-
-def test_a_redrive_is_a_new_request() -> None:
-    rig, client = one(fail=1)
-    ref = client.ref("r")
-    old = rig.stored(ref)
-    new = rig.app.redrive(ref)
-    assert (new.redriven_from, new.status, new.payload) == (ref, Status.PENDING, {"fail": 1})
-    assert (new.user, new.tenant, new.action, new.policy) == ("ann", "acme", "a", old.policy)
-    assert new.ref != ref
-    assert rig.app.redrive(ref).ref == new.ref
-    rig.clock.advance(60_000)
-    assert rig.work() == 1
-    assert rig.stored(ref) == old
-    again = rig.app.redrive(new.ref)
-    assert again.redriven_from == new.ref
-
-
-@pytest.mark.parametrize("payload", [{}, {"wait": 1}])
-def test_only_what_failed_is_redriven(payload: dict[str, Any]) -> None:
-    rig, client = one(**payload)
-    with pytest.raises(Conflict):
-        rig.app.redrive(client.ref("r"))
-    with pytest.raises(NotFound):
-        rig.app.redrive("nothing")
-
-
-def test_the_longest_id_is_redriven() -> None:
-    rig = Rig(function)
-    client = rig.client()
-    request_id = "x" * 128
-    client.ask("a", {"fail": 1}, id=request_id)
-    rig.work()
-    new = rig.app.redrive(client.ref(request_id))
-    assert len(new.id) <= 128
-    assert client.ask("streamer.status", {"request_id": new.id})["data"]["ref"] == new.ref
 
 
 # -- actions

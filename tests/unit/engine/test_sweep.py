@@ -196,7 +196,7 @@ class Duty:
         raise RuntimeError("no")
 
 
-def test_plugins_sweep_first_and_hinder_no_other_duty(logs: Lines) -> None:
+def test_plugins_sweep_after_it_and_hinder_no_duty(logs: Lines) -> None:
     duty = Duty()
     rig = Rig(function, plugins=[duty])
     rig.client(expires=rig.clock.now() + 1000)

@@ -73,15 +73,13 @@ class ApiGatewayPlugin:
             "router": lambda event, _: entries.routed(app, event),
         }
 
-    def park(self, record: Mapping[str, Any]) -> None:
-        """Keep a record of a stream that nobody can read, for its operator.
-
-        Raises:
-            ValueError: the settings name no queue for it.
-        """
+    @hookimpl
+    def streamer_park(self, record: Mapping[str, Any]) -> bool | None:
+        """Send a record that nobody can read to the queue for those, where there is one."""
         if self.settings.parking is None:
-            raise ValueError("[plugins.apigateway] parking names no queue")
+            return None
         self._waker.park(record)
+        return True
 
     @cached_property
     def _waker(self) -> "Waker":

@@ -118,8 +118,9 @@ def _processed(app: Streamer, records: Sequence[Event]) -> Answer:
     for record in records:
         try:
             change = app.store.change_of(record)
-        except ValueError:
-            if not _parked(app, record):
+        except ValueError as error:
+            get_logger().error("a stream record cannot be read", record=_keys(record))
+            if not app.park(record, str(error)):
                 return _given_back(record)
             continue
         if change is not None:
@@ -160,17 +161,6 @@ def _work(app: Streamer, change: Change) -> None:
     if not app.work():
         # The index by which it is found may not have it yet.
         app.run(change.ref)
-
-
-def _parked(app: Streamer, record: Event) -> bool:
-    plugin: Any = app.hooks.get_plugin("apigateway")
-    get_logger().error("a stream record cannot be read", record=_keys(record))
-    try:
-        plugin.park(record)
-    except Exception:  # noqa: BLE001 - whatever it is, the record must not be lost
-        get_logger().exception("a stream record cannot be parked", record=_keys(record))
-        return False
-    return True
 
 
 def _given_back(record: Event) -> Answer:

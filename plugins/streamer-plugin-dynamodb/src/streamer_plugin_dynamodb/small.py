@@ -19,6 +19,7 @@ from streamer_plugin_dynamodb.records import shard_of, shards
 from streamer_plugin_dynamodb.tables import State
 
 _LARGEST = 64 * 1024  # the port's own limit
+_LAST = "\x7f"  # sorts after every character of an escaped key
 _LONGEST_KEY = 1024  # bytes of an item's second key: DynamoDB's limit
 
 
@@ -92,15 +93,24 @@ class SmallVerbs(Base):
         """Forget a small value."""
         self._db.delete_all(State, [_key(key)])
 
-    def values(self, prefix: str, limit: int = 1000) -> Mapping[str, Value]:
+    def values(
+        self, prefix: str, limit: int = 1000, *, after: str | None = None
+    ) -> Mapping[str, Value]:
         """List the small values whose key begins with the prefix, by key."""
+        first = escaped(prefix) if prefix else ""
+        last, seen = first + _LAST, None if after is None else escaped(after)
+        if seen is not None and seen > first:
+            first = seen
+        if first > last:
+            return {}
         walks = []
         for shard in shards():
             within: Condition = attribute("of") == value(_shard(shard))
-            if prefix:
-                within &= attribute("id").startswith(escaped(prefix))
+            if first:
+                within &= attribute("id").between(value(first), value(last))
             walks.append(self._db.walk(State, within, consistent=True))
-        found = filter(self._is_alive, merge(*walks, key=lambda item: str(item["id"])))
+        listed = merge(*walks, key=lambda item: str(item["id"]))
+        found = (item for item in listed if item["id"] != seen and self._is_alive(item))
         return {loads(item["key"]): _value_of(item) for item in islice(found, limit)}
 
     def _value(self, key: str) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ _ALIVE = "(expires_at IS NULL OR expires_at > ?)"
 _GET = f"SELECT version, body FROM small_values WHERE key = ? AND {_ALIVE}"  # noqa: S608
 _LIST = f"""
 SELECT key, version, body FROM small_values WHERE key >= ? AND key < ? AND {_ALIVE}
-ORDER BY key LIMIT ?
+{{later}} ORDER BY key LIMIT ?
 """  # noqa: S608
 
 
@@ -61,8 +61,13 @@ class SmallVerbs(Base):
         """Forget a small value."""
         self._write(lambda db: db.execute("DELETE FROM small_values WHERE key = ?", (stored(key),)))
 
-    def values(self, prefix: str, limit: int = 1000) -> Mapping[str, Value]:
+    def values(
+        self, prefix: str, limit: int = 1000, *, after: str | None = None
+    ) -> Mapping[str, Value]:
         """List the small values whose key begins with the prefix, by key."""
-        asked = (stored(prefix), stored(prefix + _LAST), self.clock.now(), limit)
-        rows = self._read(lambda db: db.execute(_LIST, asked).fetchall())
+        asked: list[Any] = [stored(prefix), stored(prefix + _LAST), self.clock.now()]
+        if after is not None:
+            asked.append(stored(after))
+        sql = _LIST.format(later="" if after is None else "AND key > ?")
+        rows = self._read(lambda db: db.execute(sql, (*asked, limit)).fetchall())
         return {told(key): Value(data=loads(body), version=v) for key, v, body in rows}

@@ -105,6 +105,36 @@ class ValueRules(StoreRules):
             store.put_value(f"key/{number}", number)
         assert len(store.values("key/", limit=3)) == 3
 
+    def test_a_list_is_read_page_by_page(self, store: Store) -> None:
+        """In the order of the keys; after the last key of a page comes the next page."""
+        names = ["0", "07", "1", "A", "Z", "a", "z", "/", "~", "-x", "ä", "\uffff", "🦆"]
+        for name in [*names, "elsewhere"]:
+            store.put_value(name if name == "elsewhere" else f"key/{name}", name)
+        seen: list[str] = []
+        while page := store.values("key/", limit=4, after=seen[-1] if seen else None):
+            assert len(page) <= 4
+            seen += page
+        assert sorted(seen) == sorted(f"key/{name}" for name in names)
+        plain = [key for key in seen if key.removeprefix("key/").isalnum() and key.isascii()]
+        assert plain == sorted(plain)
+
+    def test_a_page_may_begin_anywhere(self, store: Store) -> None:
+        """After a key that is not stored, or that is none of this list."""
+        for name in "bdf":
+            store.put_value(f"key/{name}", name)
+        for after, found in {
+            "key/a": "bdf",
+            "key/b": "df",
+            "key/c": "df",
+            "key/dd": "f",
+            "key/f": "",
+            "a": "bdf",
+            "z": "",
+        }.items():
+            page = store.values("key/", after=after)
+            assert "".join(value.data for value in page.values()) == found, after
+        assert list(store.values("", after="key/d")) == ["key/f"]
+
     def test_sixty_four_kilobytes_fit(self, store: Store) -> None:
         """Of JSON, as promised."""
         data = "x" * (64 * 1024 - 2)

@@ -1,0 +1,36 @@
+"""`[plugins.dlq]`."""
+
+from streamer_core.records import record
+from streamer_core.sections import Ms
+
+_DAY_MS = 86_400_000
+
+
+@record
+class DlqSettings:
+    """What is kept of a dead letter, for how long, and where others lie.
+
+    Args:
+        keep: how long after its failure.
+        payload: whether payload and metadata are kept.
+        redact: names of fields that are blanked, wherever they lie: `password`, or the last names
+            of a path, `card.number`.
+        queues: the addresses of SQS queues that `streamer dlq collect` empties.
+        region: of the queues; left out: what the AWS environment says.
+    """
+
+    keep: Ms = 30 * _DAY_MS
+    payload: bool = True
+    redact: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    region: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keep:
+            raise ValueError("keep: must be more than nothing")
+        for path in self.redact:
+            if not all(path.split(".")):
+                raise ValueError(f"redact: {path!r} is no name, nor names joined by dots")
+        for address in self.queues:
+            if not address.startswith(("https://", "http://")):
+                raise ValueError("queues: each is an address that begins with https://")
