@@ -3,12 +3,13 @@
 A plugin like any other: it uses no door that another could not.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamer_core import coroutines
 from streamer_core.errors import Forbidden
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Call, Outgoing, Resource
+from streamer_core.model.call import Call, Push, Resource
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Message, Mode
 from streamer_core.model.policy import Again, GiveUp, Verdict
@@ -73,6 +74,11 @@ class Defaults:
         return GiveUp() if too_old else Again(delay_ms=delay_ms)
 
     @hookimpl(trylast=True)
-    def streamer_deliver(self, update: Outgoing, connection: str) -> Delivery:
-        """Send it."""
-        return self._transport.send(connection, update.data)
+    def streamer_deliver(self, pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]:
+        """Send them, in one call of the transport."""
+        if len(pushes) == 1:
+            (push,) = pushes
+            return [self._transport.send_many(push.connections, push.message.data)]
+        pairs = [(to, push.message.data) for push in pushes for to in push.connections]
+        left = iter(self._transport.send_each(pairs))
+        return [dict(zip(push.connections, left, strict=False)) for push in pushes]

@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from streamer_core.markers import hookspec
-from streamer_core.model.call import Call, Health, Metric, Outgoing, Panel, Resource
+from streamer_core.model.call import Call, Health, Metric, Panel, Push, Resource
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.counter import Count
 from streamer_core.model.handler import HandlerSpec
@@ -762,26 +762,28 @@ def streamer_retry(request: Request, failure: Failure) -> Verdict | None:
 
 
 @hookspec(firstresult=True)
-def streamer_deliver(update: Outgoing, connection: str) -> Delivery:
-    """Hand one message to the transport.
+def streamer_deliver(pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]:
+    """Hand messages to the transport.
 
-    Called: for each message that is pushed, once for each connection: progress, chunks, restarts,
-    ends of stored requests, events; also a sync request's progress and chunks. Answers that go back
-    with the message they answer (`response`, `acknowledgment`, replays) do not pass here.
-    Answers (surround): write a `wrapper=True` generator around `yield`; the core sends inside.
-    Without any plugin's implementation the transport gets all connections at once, which is faster.
+    Called: for all that is pushed: progress, chunks, restarts, ends of stored requests, events;
+    also a sync request's progress and chunks. What is sent together comes in one call: one message
+    as a rule, the ends of a batch of requests. Answers that go back with the message they answer
+    (`response`, `acknowledgment`, replays) do not pass here.
+    Answers (surround): write a `wrapper=True` generator around `yield`; the core sends inside, all
+    in one call of the transport.
 
     Args:
-        update: type, encoded bytes, request id and ref.
-        connection: the connection's id.
+        pushes: messages (type, encoded bytes, request id, ref and the request's metadata), each
+            with the ids of its connections, of which there may be none.
 
     Returns:
-        How it ended. `GONE`: the connection is forgotten; `BUSY`: it is sent again later, progress
-        excepted; `TOO_LARGE` is logged. A wrapper gives back what `yield` gave it.
+        For each push how it ended for each connection. `GONE`: the connection is forgotten; `BUSY`,
+        or none: it is sent again later, progress excepted; `TOO_LARGE` is logged. A wrapper gives
+        back what `yield` gave it.
 
     Raises:
-        TransportError: whether it arrived is not known. This and any other error are logged and
-            taken as `BUSY`.
+        TransportError: whether they arrived is not known. This and any other error are logged, and
+            taken as `BUSY` for all.
 
     Blocks: a send at most; in the pulse's thread mostly.
 
@@ -795,10 +797,12 @@ def streamer_deliver(update: Outgoing, connection: str) -> Delivery:
                 self.sent = Counter()
 
             @hookimpl(wrapper=True)
-            def streamer_deliver(self, update, connection):
-                verdict = yield
-                self.sent[update.type, verdict.value] += 1
-                return verdict
+            def streamer_deliver(self, pushes):
+                verdicts = yield
+                for push, of_each in zip(pushes, verdicts, strict=True):
+                    for verdict in of_each.values():
+                        self.sent[push.message.type, verdict.value] += 1
+                return verdicts
         ```
 
     Added in 0.1. Implemented by: core defaults (the send itself); planned: otel.

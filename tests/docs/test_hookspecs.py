@@ -18,7 +18,7 @@ from streamer_core import Principal, Settings, Streamer, hookspecs
 from streamer_core.errors import CircuitOpen, Forbidden, RateLimited, Unauthorized
 from streamer_core.handlers import declared, handler
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Call, Metric, Outgoing, Resource
+from streamer_core.model.call import Call, Metric, Outgoing, Push, Resource
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.counter import Count
 from streamer_core.model.message import Message, Mode
@@ -184,7 +184,7 @@ GIVEN: Mapping[str, Any] = {
         handler=SPEC, principal=ADA, mode=Mode.SYNC, request_id="r-1", ref="f00d", payload={"x": 1}
     ),
     "failure": FAILURE,
-    "update": Outgoing(type="event", data=b"{}"),
+    "pushes": [Push(message=Outgoing(type="event", data=b"{}"), connections=["c-1"])],
     "reason": "gone",
     "mode": Mode.SYNC,
     "updates": [Update(seq=1, kind=Kind.CHUNK, attempt=1)],
@@ -199,7 +199,6 @@ ABOUT_A_MESSAGE = {
     "streamer_on_request",
 }
 OF_HOOK: Mapping[str, Mapping[str, Any]] = {
-    "streamer_deliver": {"connection": "c-1"},
     "streamer_on_circuit_change": {"before": "closed", "after": "open"},
 }
 
@@ -400,7 +399,7 @@ def test_a_full_disk_is_waited_for(case: Case) -> None:
 
 @shows("streamer_deliver")
 def test_sends_are_counted(case: Case) -> None:
-    assert case.call() is Delivery.GONE
+    assert case.call() == [{"c-1": Delivery.GONE}]
     assert case.plugin.sent == {("event", "gone"): 1}
 
 

@@ -272,10 +272,11 @@ class Recorder:
         return Again(delay_ms=1_000) if failure.attempt == 1 else None
 
     @hookimpl(wrapper=True)
-    def streamer_deliver(self, update: Any, connection: str) -> Generator[None, Any, Any]:
-        verdict = yield
-        self.note("deliver", update.type, verdict.value)
-        return verdict
+    def streamer_deliver(self, pushes: Any) -> Generator[None, Any, Any]:
+        verdicts = yield
+        for push, of_each in zip(pushes, verdicts, strict=True):
+            self.note("deliver", push.message.type, *(one.value for one in of_each.values()))
+        return verdicts
 
     @hookimpl
     def streamer_on_connect(self) -> None:
