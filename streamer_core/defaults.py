@@ -3,7 +3,7 @@
 A plugin like any other: it uses no door that another could not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamer_core import coroutines
@@ -15,7 +15,7 @@ from streamer_core.model.message import Message, Mode
 from streamer_core.model.policy import Again, GiveUp, Verdict
 from streamer_core.model.principal import PRIORITY_SCOPE, Principal
 from streamer_core.model.request import Failure, Request
-from streamer_core.ports import Clock, Delivery, Transport
+from streamer_core.ports import Clock, Delivery, Enqueued, Transport
 from streamer_core.settings import CoreSettings
 
 NAME = "core"
@@ -23,7 +23,7 @@ _MOST_DOUBLINGS = 40
 
 
 class Defaults:
-    """Scopes, routing by estimate, retry with full jitter, the call itself, the send itself."""
+    """Scopes, routing by estimate, retry with full jitter, and what plugins surround itself."""
 
     def __init__(self, settings: CoreSettings, transport: Transport, clock: Clock) -> None:
         self._settings = settings
@@ -39,6 +39,18 @@ class Defaults:
                 raise Forbidden(f"{resource.name} needs the scope {', '.join(sorted(missing))}")
         if verb == "priority" and not (principal.may(PRIORITY_SCOPE) or principal.is_admin):
             raise Forbidden(f"High priority needs the scope {PRIORITY_SCOPE}")
+
+    @hookimpl(trylast=True)
+    def streamer_receive(self, take: Callable[[], Any]) -> Any:
+        """Take it."""
+        return take()
+
+    @hookimpl(trylast=True)
+    def streamer_enqueue(
+        self, write: Callable[[], Sequence[Enqueued | Exception]]
+    ) -> Sequence[Enqueued | Exception]:
+        """Write them."""
+        return write()
 
     @hookimpl(trylast=True)
     def streamer_route(self, request: Message, handler: HandlerSpec) -> Mode:

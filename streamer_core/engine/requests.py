@@ -3,6 +3,7 @@
 from typing import Any
 
 from streamer_core.engine import deliver, settle, topics, visible
+from streamer_core.engine.enqueue import surrounded, with_metadata
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Conflict, Invalid, NotFound
@@ -101,7 +102,7 @@ def redrive(rt: Runtime, ref: str) -> Request:
     now = rt.clock.now()
     # A second redrive of the same dead letter finds the first, by the same id.
     new_id = f"{old.id[:_REDRIVE_ID_CHARS]}.redrive-{ref[:8]}"
-    request = Request(
+    new = Request(
         ref=ref_of(old.tenant, old.user, new_id),
         id=new_id,
         action=old.action,
@@ -118,10 +119,13 @@ def redrive(rt: Runtime, ref: str) -> Request:
         due_at=now,
         redriven_from=ref,
     )
-    enqueued = rt.store.enqueue(request)
-    if enqueued.created:
+    request = with_metadata(rt, new)
+    (answer,) = surrounded(rt, [request], lambda: [rt.store.enqueue(request)])
+    if isinstance(answer, Exception):
+        raise answer
+    if answer.created:
         rt.tell("streamer_on_transition", request=request, before=None, after=Status.PENDING)
-    return enqueued.request
+    return answer.request
 
 
 def subscribe(rt: Runtime, connection: Connection, message: Message) -> Received:

@@ -184,6 +184,9 @@ GIVEN: Mapping[str, Any] = {
         handler=SPEC, principal=ADA, mode=Mode.SYNC, request_id="r-1", ref="f00d", payload={"x": 1}
     ),
     "failure": FAILURE,
+    "requests": [REQUEST],
+    "take": lambda: "taken",
+    "write": lambda: ["stored"],
     "pushes": [Push(message=Outgoing(type="event", data=b"{}"), connections=["c-1"])],
     "reason": "gone",
     "mode": Mode.SYNC,
@@ -193,6 +196,7 @@ GIVEN: Mapping[str, Any] = {
     "after": Status.COMPLETED,
 }
 ABOUT_A_MESSAGE = {
+    "streamer_receive",
     "streamer_limit",
     "streamer_admit",
     "streamer_route",
@@ -232,13 +236,7 @@ class Case:
         """Call the hook as the engine does, and let errors through."""
         names = [argument.arg for argument in SPECS[self.hook].args.args]
         usual = {**GIVEN, "app": self.app, "clock": self.app.clock, "cli": Cli()}
-        about_message = {
-            "streamer_limit",
-            "streamer_admit",
-            "streamer_route",
-            "streamer_on_request",
-        }
-        usual["request"] = MESSAGE if self.hook in about_message else REQUEST
+        usual["request"] = MESSAGE if self.hook in ABOUT_A_MESSAGE else REQUEST
         arguments = {**usual, **OF_HOOK.get(self.hook, {}), **given}
         return getattr(self.app.hooks.hook, self.hook)(**{name: arguments[name] for name in names})
 
@@ -330,6 +328,23 @@ def test_one_key_is_known(case: Case) -> None:
     with pytest.raises(Unauthorized):
         case.call(handshake=Handshake(connection_id="c-2", token="key-of-eve"))
     assert case.call(handshake=Handshake(connection_id="c-3", token="ey…")).user == "u"
+
+
+@shows("streamer_receive")
+def test_the_slowest_is_known(case: Case) -> None:
+    assert case.call() == "taken"
+    assert case.plugin.slowest == {"probe": 0}
+
+
+@shows("streamer_metadata")
+def test_the_version_is_given(case: Case) -> None:
+    assert case.call() == [{"taken_by": "v42"}]
+
+
+@shows("streamer_enqueue")
+def test_the_batches_are_counted(case: Case) -> None:
+    assert case.call() == ["stored"]
+    assert case.plugin.sizes == {1: 1}
 
 
 @shows("streamer_authorize")

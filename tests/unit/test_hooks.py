@@ -240,6 +240,25 @@ class Recorder:
     def streamer_route(self) -> None:
         self.note("route")
 
+    @hookimpl(wrapper=True)
+    def streamer_receive(self, request: Any) -> Generator[None, Any, Any]:
+        self.note("receive", request.action, "begins")
+        try:
+            return (yield)
+        finally:
+            self.note("receive", request.action, "ends")
+
+    @hookimpl
+    def streamer_metadata(self, request: Any) -> dict[str, str]:
+        self.note("metadata", request.action)
+        return {"seen": "yes"}
+
+    @hookimpl(wrapper=True)
+    def streamer_enqueue(self, requests: Any) -> Generator[None, Any, Any]:
+        answers = yield
+        self.note("enqueue", *(f"{one.action}:{one.metadata['seen']}" for one in requests))
+        return answers
+
     @hookimpl
     def streamer_dispatch(self, change: Any) -> bool:
         self.note("dispatch", change.lane)
@@ -403,6 +422,7 @@ def test_a_sync_request(connected: Stage) -> None:
     (answer,) = connected.send("at_once", {"x": 1})
     assert answer["data"] == {"x": 1}
     assert connected.taken() == [
+        "receive at_once begins",
         "authorize call action",
         "limit at_once",
         "admit at_once",
@@ -414,6 +434,7 @@ def test_a_sync_request(connected: Stage) -> None:
         "deliver chunk delivered",
         "on_metric message.sent",
         "execute sync ends",
+        "receive at_once ends",
     ]
 
 
@@ -421,12 +442,16 @@ def test_an_async_request(connected: Stage) -> None:
     (answer,) = connected.send("queued", options={"priority": "high"})
     assert answer["type"] == "acknowledgment"
     assert connected.taken() == [
+        "receive queued begins",
         "authorize call action",
         "authorize priority action",
         "limit queued",
         "admit queued",
         "route",
         "on_request queued async",
+        "metadata queued",
+        "receive queued ends",
+        "enqueue queued:yes",
         "on_transition None PENDING",
         "on_metric request.accepted",
     ]
