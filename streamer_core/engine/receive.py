@@ -90,6 +90,8 @@ def _handle(rt: Runtime, connection: Connection, message: Message) -> Received |
         raise InvalidAction(f"There is no action {message.action}")
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
+    if rt.implemented("streamer_receive") == 1:  # the core's own, which would only call `take`
+        return submit.submit(rt, connection, message, registered)
 
     def take() -> Received | Storing:
         try:
