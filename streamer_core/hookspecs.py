@@ -1215,7 +1215,7 @@ def streamer_on_flush() -> None:
     """Send on what was gathered: this process may be frozen or ended after it.
 
     Called: once in `Streamer.close`, before `streamer_shutdown`. An entry whose process may be
-    frozen between events, as on Lambda, calls it after each.
+    frozen between events, as on Lambda, calls it after each (`Streamer.flush`).
     Answers (observe): all are told; what they give back is ignored.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.

@@ -305,3 +305,27 @@ def test_a_wake_for_another_functions_lane_is_passed_on(
 def test_the_sweeper_says_what_it_did(rig: Rig, connection: str) -> None:
     rig.clock.advance(3 * 60 * 60 * 1000)
     assert entries.sweeper(aws_events.SCHEDULED)["connections"] == 1
+
+
+class Flushed:
+    """Counts how often it was told to send on what it has."""
+
+    times = 0
+
+    @hookimpl
+    def streamer_on_flush(self) -> None:
+        self.times += 1
+
+
+def test_plugins_send_on_what_they_have_after_each_event(rig: Rig, connection: str) -> None:
+    flushed = Flushed()
+    rig.plug(flushed)
+    say(connection, {"id": "r", "action": "long"})
+    entries.worker(json.loads(wakes.encoded(_due(rig, "r"))))
+    entries.processor({"Records": []})
+    entries.sweeper({})
+    entries.disconnect(at(aws_events.disconnecting(), connection))
+    assert flushed.times == 5
+    with pytest.raises(KeyError):
+        entries.processor({})
+    assert flushed.times == 6, "also of an event that failed"

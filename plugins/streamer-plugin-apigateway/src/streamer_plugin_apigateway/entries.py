@@ -7,11 +7,11 @@ invocations.
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 from streamer_core import Streamer
 from streamer_core.errors import Refused, Unauthorized
@@ -21,6 +21,8 @@ from streamer_core.ports import Change
 from streamer_plugin_apigateway import events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
 
+Entry = TypeVar("Entry", bound=Callable[..., Any])
+
 _MARGIN_MS = 10_000
 """How long before its invocation ends a worker begins to end what it runs."""
 
@@ -29,6 +31,19 @@ _MARGIN_MS = 10_000
 def application(*, handlers: bool = True) -> Streamer:
     """Give this process's application; without handlers, for functions that run none."""
     return Streamer.start(load_handlers=handlers)
+
+
+def _flushed(entry: Entry) -> Entry:
+    """Have plugins send on what they gathered of each event: the process may be frozen after it."""
+
+    @wraps(entry)
+    def flushing(app: Streamer, event: Event, *more: Any) -> Any:
+        try:
+            return entry(app, event, *more)
+        finally:
+            app.flush()
+
+    return cast("Entry", flushing)
 
 
 def connect(event: Event, _: Any = None) -> Answer:
@@ -46,6 +61,7 @@ def router(event: Event, _: Any = None) -> Answer:
     return routed(application(), event)
 
 
+@_flushed
 def connected(app: Streamer, event: Event) -> Answer:
     """Let a client in, or refuse it."""
     handshake = events.handshake_of(event, allow_query_token=app.settings.core.allow_query_token)
@@ -56,12 +72,14 @@ def connected(app: Streamer, event: Event) -> Answer:
     return events.accepted(handshake)
 
 
+@_flushed
 def disconnected(app: Streamer, event: Event) -> Answer:
     """Forget a client."""
     app.disconnect(events.connection_id_of(event), events.reason_of(event))
     return events.OK
 
 
+@_flushed
 def routed(app: Streamer, event: Event) -> Answer:
     """Take a message."""
     connection_id = events.connection_id_of(event)
@@ -86,7 +104,11 @@ def processor(event: Event, _: Any = None) -> Answer:
     A record that cannot be read is parked, and holds up none behind it. One that could not even be
     parked is given back: Lambda brings it, and those after it, again.
     """
-    app = application(handlers=False)
+    return _woken(application(handlers=False), event)
+
+
+@_flushed
+def _woken(app: Streamer, event: Event) -> Answer:
     for record in event["Records"]:
         try:
             change = app.store.change_of(record)
@@ -101,16 +123,25 @@ def processor(event: Event, _: Any = None) -> Answer:
 
 def worker(event: Event, context: Any = None) -> Answer:
     """Run one request for each wake: whoever's turn it is, else the one it was woken for."""
-    app = application()
+    return _worked(application(), event, context)
+
+
+@_flushed
+def _worked(app: Streamer, event: Event, context: Any) -> Answer:
     with _ending_in_time(app, context):
         for change in wakes.woken_for(event):
             _work(app, change)
     return {}
 
 
-def sweeper(_: Event, __: Any = None) -> Mapping[str, int]:
+def sweeper(event: Event, _: Any = None) -> Mapping[str, int]:
     """Make a round of the sweeper, each minute."""
-    swept = asdict(application(handlers=False).sweep())
+    return _swept(application(handlers=False), event)
+
+
+@_flushed
+def _swept(app: Streamer, _: Event) -> Mapping[str, int]:
+    swept = asdict(app.sweep())
     get_logger().info("swept", **swept)
     return swept
 
