@@ -300,7 +300,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: otel; planned: xray, cloudwatch, tenancy.
     """
 
 
@@ -393,7 +393,7 @@ def streamer_receive(request: Message, connection: Connection, take: Callable[[]
                     self.slowest[request.action] = max(took, self.slowest.get(request.action, 0))
         ```
 
-    Added in 0.1. Implemented by: core defaults; planned: otel, xray.
+    Added in 0.1. Implemented by: core defaults, otel; planned: xray.
     """
 
 
@@ -612,7 +612,7 @@ def streamer_metadata(request: Request) -> Mapping[str, str] | None:
                 return {"taken_by": "v42"}
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel, xray.
+    Added in 0.1. Implemented by: otel; planned: xray.
     """
 
 
@@ -657,7 +657,7 @@ def streamer_enqueue(
                 return answers
         ```
 
-    Added in 0.1. Implemented by: core defaults (the write itself); planned: otel, xray.
+    Added in 0.1. Implemented by: core defaults (the write itself), otel; planned: xray.
     """
 
 
@@ -790,7 +790,8 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself); planned: otel, circuitbreaker.
+    Added in 0.1. Implemented by: core defaults (the call itself), otel; planned: xray,
+    circuitbreaker.
     """
 
 
@@ -934,7 +935,7 @@ def streamer_deliver(pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]
                 return verdicts
         ```
 
-    Added in 0.1. Implemented by: core defaults (the send itself); planned: otel.
+    Added in 0.1. Implemented by: core defaults (the send itself), otel; planned: xray.
     """
 
 
@@ -1071,7 +1072,7 @@ def streamer_on_transition(request: Request, before: Status | None, after: Statu
                     self.ended[request.action, after] += 1
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: otel; planned: cloudwatch, xray.
     """
 
 
@@ -1206,7 +1207,7 @@ def streamer_on_metric(metric: Metric) -> None:
                     self.totals[metric.name, *sorted(metric.tags.items())] += metric.value
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: none yet; planned: cloudwatch.
     """
 
 
@@ -1242,7 +1243,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: otel; planned: cloudwatch.
     """
 
 
@@ -1317,5 +1318,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel.
+    Added in 0.1. Implemented by: none yet; planned: xray.
     """
