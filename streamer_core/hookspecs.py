@@ -300,7 +300,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: otel; planned: xray, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: otel, xray; planned: cloudwatch, tenancy.
     """
 
 
@@ -393,7 +393,7 @@ def streamer_receive(request: Message, connection: Connection, take: Callable[[]
                     self.slowest[request.action] = max(took, self.slowest.get(request.action, 0))
         ```
 
-    Added in 0.1. Implemented by: core defaults, otel; planned: xray.
+    Added in 0.1. Implemented by: core defaults, otel, xray.
     """
 
 
@@ -612,7 +612,7 @@ def streamer_metadata(request: Request) -> Mapping[str, str] | None:
                 return {"taken_by": "v42"}
         ```
 
-    Added in 0.1. Implemented by: otel; planned: xray.
+    Added in 0.1. Implemented by: otel, xray.
     """
 
 
@@ -657,7 +657,7 @@ def streamer_enqueue(
                 return answers
         ```
 
-    Added in 0.1. Implemented by: core defaults (the write itself), otel; planned: xray.
+    Added in 0.1. Implemented by: core defaults (the write itself), otel.
     """
 
 
@@ -790,7 +790,7 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself), otel; planned: xray,
+    Added in 0.1. Implemented by: core defaults (the call itself), otel, xray; planned:
     circuitbreaker.
     """
 
@@ -935,7 +935,7 @@ def streamer_deliver(pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]
                 return verdicts
         ```
 
-    Added in 0.1. Implemented by: core defaults (the send itself), otel; planned: xray.
+    Added in 0.1. Implemented by: core defaults (the send itself), otel, xray.
     """
 
 
@@ -1072,7 +1072,7 @@ def streamer_on_transition(request: Request, before: Status | None, after: Statu
                     self.ended[request.action, after] += 1
         ```
 
-    Added in 0.1. Implemented by: otel; planned: cloudwatch, xray.
+    Added in 0.1. Implemented by: otel, xray; planned: cloudwatch.
     """
 
 
@@ -1318,5 +1318,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: xray.
+    Added in 0.1. Implemented by: none yet.
     """
