@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aws_xray_sdk.core import xray_recorder
 
 from tests.conftest import logs
 
@@ -52,6 +53,13 @@ class Daemon:
             end.sendto(b"", (host, int(port)))
         self._thread.join(20)
         self._socket.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed() -> Iterator[None]:
+    """Close the SDK's socket, which a process keeps for good, before somebody warns of it."""
+    yield
+    xray_recorder.emitter._socket.close()
 
 
 @pytest.fixture

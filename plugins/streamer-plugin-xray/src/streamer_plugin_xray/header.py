@@ -52,7 +52,7 @@ def _parsed(text: str) -> Header:
 
 def _of_w3c(text: str) -> Header:
     found = _TRACEPARENT.fullmatch(text)
-    if found is None or not any(map(int, (found[1] + found[2], found[3]), (16, 16))):
+    if found is None or not all(int(number, 16) for number in (found[1] + found[2], found[3])):
         return NONE
     return Header(
         root=f"1-{found[1]}-{found[2]}", parent=found[3], sampled=bool(int(found[4], 16) & 1)
