@@ -173,6 +173,7 @@ def start(**section: Any) -> None:
     ("section", "said"),
     [
         ({"endpoint": "localhost:4317"}, "endpoint: must begin with http:// or https://"),
+        ({"endpoint": "https://me:secret@host"}, "no credentials; set OTEL_EXPORTER_OTLP_HEADERS"),
         ({"ratio": 1.5}, "ratio: must be from 0 to 1"),
         ({"ratio": -1}, "ratio: must be from 0 to 1"),
         ({"flush": "soon"}, "flush"),
@@ -180,8 +181,9 @@ def start(**section: Any) -> None:
     ],
 )
 def test_a_bad_setting_stops_the_start(section: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=said) as stopped:
         start(**section)
+    assert "secret" not in str(stopped.value)
 
 
 @pytest.mark.parametrize(

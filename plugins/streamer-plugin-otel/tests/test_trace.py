@@ -264,6 +264,30 @@ def test_a_client_that_is_gone_is_counted(rig: Rig, spans: Any) -> None:
     )
 
 
+def test_on_lambda_the_spans_say_what_woke_the_function(
+    spans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "router")
+    run_flaky(rig_of())
+    said = [
+        (one.name, one.attributes["faas.trigger"], one.attributes["faas.coldstart"])
+        for one in spans.all
+        if "faas.trigger" in one.attributes
+    ]
+    first, *more = said
+    assert first == ("flaky", "http", True)
+    assert more == [("process flaky", "pubsub", False)] * 2
+
+
+def test_what_nobody_follows_is_no_push(rig: Rig, spans: Any) -> None:
+    client = rig.client()
+    client.send("gives-up", {}, id="r")
+    client.send("streamer.unsubscribe", {"request_id": "r"})
+    client.send("gives-up", {}, id="s")
+    rig.app.settle([rig.app.execute(one) for one in rig.app.claim(2)])
+    assert [one.attributes["streamer.push.connections"] for one in spans.named("push error")] == [1]
+
+
 def test_a_handler_that_hangs_is_told_when_it_is_given_up(spans: Any, logs: Lines) -> None:
     go_on, running = threading.Event(), threading.Event()
 

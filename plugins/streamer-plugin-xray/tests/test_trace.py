@@ -224,6 +224,14 @@ def test_what_is_not_sampled_is_not_sent_but_carried_on(daemon: Any, section: An
     assert {one["trace_id"] for one in daemon.wait_for(2)} == {ROOT}
 
 
+def test_on_lambda_the_client_decides_too(daemon: Any, on_lambda: bool) -> None:
+    rig = rig_of(daemon)
+    run_flaky(rig, metadata={"X-Amzn-Trace-Id": f"Root={ROOT};Sampled=0"})
+    rig.client("bob").send("echo", {})
+    own, root = daemon.wait_for(2)
+    assert (own["name"], root["annotations"]["action"]) == ("own", "echo"), "and nothing else"
+
+
 @pytest.mark.parametrize("bad", ["nonsense", "Root=1;Parent=2", "Root=;;=;=", ""])
 def test_a_header_that_is_none_begins_a_trace(daemon: Any, bad: str) -> None:
     run_flaky(rig_of(daemon), metadata={"X-Amzn-Trace-Id": bad})

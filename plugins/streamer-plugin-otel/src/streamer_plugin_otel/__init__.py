@@ -51,6 +51,10 @@ class OtelPlugin:
         def __post_init__(self) -> None:
             if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
                 raise ValueError("endpoint: must begin with http:// or https://")
+            if self.endpoint is not None and "@" in self.endpoint.split("/")[2]:
+                raise ValueError(
+                    "endpoint: must hold no credentials; set OTEL_EXPORTER_OTLP_HEADERS"
+                )
             if self.ratio is not None and not 0 <= self.ratio <= 1:
                 raise ValueError("ratio: must be from 0 to 1")
 

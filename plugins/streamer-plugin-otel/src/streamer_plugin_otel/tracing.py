@@ -20,15 +20,13 @@ from typing import Any
 
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode
-from structlog.contextvars import bind_contextvars, reset_contextvars
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind
 
 from streamer_core.plugin import Call, Delivery, Message, Push, Refused, Request, Status
 from streamer_plugin_otel.kept import Kept
-from streamer_plugin_otel.outcomes import Outcome, outcome_of, outcome_of_refusal
+from streamer_plugin_otel.outcomes import Outcome, outcome_of_refusal
+from streamer_plugin_otel.spans import current, end, end_as, ending, fail, ids, messaging, told
 
-ERROR_TYPE = "error.type"
-OUTCOME = "streamer.outcome"
 ACTION = "streamer.action"
 TENANT = "streamer.tenant"
 
@@ -65,10 +63,10 @@ class Tracing:
         )
         token = _taking.set(span)
         try:
-            with _current(span):
+            with current(span):
                 yield
         except Refused as error:
-            _end_as(span, outcome_of_refusal(error))
+            end_as(span, outcome_of_refusal(error))
             raise
         finally:
             _taking.reset(token)
@@ -78,15 +76,11 @@ class Tracing:
 
     def context_for(self, request: Request) -> Mapping[str, str]:
         """Begin the span of a request's way into the store, and give its context."""
-        links = []
-        if request.redriven_from is not None:
-            before = trace.get_current_span(self._context_in(request.metadata))
-            links = [Link(before.get_span_context())]
         span = self._tracer.start_span(
             f"send {request.action}",
             kind=SpanKind.PRODUCER,
-            attributes={**_messaging("send", request.action), TENANT: request.tenant},
-            links=links,
+            attributes={**messaging("send", request.action), TENANT: request.tenant},
+            links=self._links(request.metadata) if request.redriven_from is not None else [],
         )
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, trace.set_span_in_context(span))
@@ -101,11 +95,11 @@ class Tracing:
         def stored(answers: Sequence[Any]) -> None:
             for span, answer in zip(spans, answers, strict=True):
                 if span is not None and isinstance(answer, Exception):
-                    _fail(span, type(answer).__qualname__)
+                    fail(span, type(answer).__qualname__)
                 elif span is not None:
                     span.set_attribute("streamer.created", answer.created)
 
-        with _ending(spans):
+        with ending(spans):
             yield stored
 
     # -- an attempt
@@ -119,7 +113,7 @@ class Tracing:
     def _at_once(self, call: Call, span: Span) -> Iterator[None]:
         self._running.keep(call.ref, (0, span))
         try:
-            with _told(span, call):
+            with told(span, call):
                 yield
         finally:
             self._running.pop(call.ref, None)
@@ -128,27 +122,26 @@ class Tracing:
     def _attempt(self, call: Call) -> Iterator[None]:
         span = self._processing(call)
         self._running.keep(call.ref, (call.request.fence if call.request else 0, span))
-        call.context.bind(**_ids(span))
+        call.context.bind(**ids(span))
         try:
-            with _current(span), _told(span, call):
+            with current(span), told(span, call):
                 yield
         finally:
-            _end(span)
+            end(span)
 
     def _processing(self, call: Call) -> Span:
-        stored = self._context_in(call.metadata)
-        created = trace.get_current_span(stored).get_span_context()
+        links = self._links(call.metadata)
         return self._tracer.start_span(
             f"process {call.handler.action}",
-            context=stored if created.is_valid else None,
+            context=self._context_in(call.metadata) if links else None,
             kind=SpanKind.CONSUMER,
             attributes={
-                **_messaging("process", call.handler.action),
+                **messaging("process", call.handler.action),
                 TENANT: call.principal.tenant,
                 "streamer.attempt": call.attempt,
                 **self._faas("pubsub"),
             },
-            links=[Link(created)] if created.is_valid else [],
+            links=links,
         )
 
     def left(self, request: Request, after: Status) -> None:
@@ -161,8 +154,8 @@ class Tracing:
             # What a slow client lacks of it is pushed yet.
             self._running.keep(request.ref, (fence, NonRecordingSpan(span.get_span_context())))
         if span.is_recording():
-            _end_as(span, Outcome(name="abandoned", error=after.value, is_failure=True))
-            _end(span)
+            end_as(span, Outcome(name="abandoned", error=after.value, is_failure=True))
+            end(span)
 
     # -- what is pushed
 
@@ -171,15 +164,16 @@ class Tracing:
         self, pushes: Sequence[Push]
     ) -> Iterator[Callable[[Sequence[Mapping[str, Delivery]]], None]]:
         """Surround a send; what it gives is told how each push ended."""
-        spans = [self._push(one) for one in pushes]
+        spans = [self._push(one) if one.connections else None for one in pushes]
 
         def pushed(verdicts: Sequence[Mapping[str, Delivery]]) -> None:
             for span, of_each in zip(spans, verdicts, strict=True):
                 for verdict in set(of_each.values()) - {Delivery.DELIVERED}:
                     count = sum(one is verdict for one in of_each.values())
-                    span.set_attribute(f"streamer.push.{verdict.value}", count)
+                    if span is not None:
+                        span.set_attribute(f"streamer.push.{verdict.value}", count)
 
-        with _ending(spans):
+        with ending(spans):
             yield pushed
 
     def _push(self, push: Push) -> Span:
@@ -189,7 +183,7 @@ class Tracing:
             context=self._context_of_push(push),
             kind=SpanKind.CLIENT,
             attributes={
-                **_messaging("send", message.type, name="push"),
+                **messaging("send", message.type, name="push"),
                 "streamer.push.connections": len(push.connections),
             },
         )
@@ -208,6 +202,10 @@ class Tracing:
     def _context_in(self, metadata: Mapping[str, str]) -> contexts.Context:
         return self._propagator.extract(metadata, contexts.Context())
 
+    def _links(self, metadata: Mapping[str, str]) -> list[Link]:
+        stored = trace.get_current_span(self._context_in(metadata)).get_span_context()
+        return [Link(stored)] if stored.is_valid else []
+
     def _key(self, metadata: Mapping[str, str]) -> tuple[str | None, ...]:
         """Tell stored contexts apart: each names a span of its own."""
         return tuple(metadata.get(field) for field in self._fields)
@@ -217,78 +215,3 @@ class Tracing:
             return {}
         cold, self._cold = self._cold, False
         return {"faas.trigger": trigger, "faas.coldstart": cold}
-
-
-def _messaging(operation: str, destination: str, *, name: str = "") -> dict[str, str]:
-    return {
-        "messaging.system": "streamer",
-        "messaging.operation.type": operation,
-        "messaging.operation.name": name or operation,
-        "messaging.destination.name": destination,
-    }
-
-
-def _ids(span: Span) -> dict[str, str]:
-    ids = span.get_span_context()
-    return {
-        "trace_id": trace.format_trace_id(ids.trace_id),
-        "span_id": trace.format_span_id(ids.span_id),
-    }
-
-
-@contextmanager
-def _current(span: Span) -> Iterator[None]:
-    """Have a span be the parent of what is traced inside, and its ids in what is logged."""
-    token = contexts.attach(trace.set_span_in_context(span))
-    bound = bind_contextvars(**_ids(span))
-    try:
-        yield
-    finally:
-        reset_contextvars(**bound)
-        contexts.detach(token)
-
-
-@contextmanager
-def _told(span: Span, call: Call) -> Iterator[None]:
-    """Say in a span what became of a call."""
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        _end_as(span, outcome_of(call, error))
-
-
-@contextmanager
-def _ending(spans: Sequence[Span | None]) -> Iterator[None]:
-    """End spans; as failed, where what is inside fails."""
-    try:
-        yield
-    except BaseException as error:
-        for span in filter(None, spans):
-            _fail(span, type(error).__qualname__)
-        raise
-    finally:
-        for span in filter(None, spans):
-            span.end()
-
-
-def _end(span: Span) -> None:
-    if span.is_recording():  # nobody else has: the pulse, of a handler that outlived its time
-        span.end()
-
-
-def _end_as(span: Span, outcome: Outcome) -> None:
-    span.set_attribute(OUTCOME, outcome.name)
-    if outcome.is_failure:
-        _fail(span, outcome.error)
-    elif outcome.error:
-        span.set_attribute(ERROR_TYPE, outcome.error)
-
-
-def _fail(span: Span, error_type: str) -> None:
-    """Mark a span as failed, by a class or code alone: an error's text may quote a payload."""
-    span.set_attribute(ERROR_TYPE, error_type)
-    span.set_status(StatusCode.ERROR)

@@ -9,7 +9,6 @@
 ```
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
@@ -18,48 +17,14 @@ from typing import Any
 
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.subsegment import Subsegment
-from aws_xray_sdk.core.models.traceid import TraceId
 
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
 from streamer_plugin_xray.header import NONE, STORED, Header, header_in
-from streamer_plugin_xray.outcomes import Outcome, outcome_of, outcome_of_refusal
+from streamer_plugin_xray.outcomes import Outcome, outcome_of_refusal
+from streamer_plugin_xray.parts import Part, back, facade, header_under, told
 from streamer_plugin_xray.recorder import PinnedContext
 
 _MOST_KEPT = 4_096
-
-
-class Part:
-    """A segment or subsegment of ours, and the header by which others go on from it."""
-
-    def __init__(self, entity: Any, header: Header, fence: int) -> None:
-        self.entity = entity
-        self.header = header
-        self.fence = fence
-        self._lock = threading.Lock()
-
-    def annotate(self, **values: str | int) -> None:
-        """Add what X-Ray indexes."""
-        with self._lock:
-            if self.entity.in_progress:
-                for name, value in values.items():
-                    self.entity.put_annotation(name, value)
-
-    def told(self, outcome: Outcome) -> None:
-        """Say what became of it: a fault is ours, an error the asker's. No text of either."""
-        self.annotate(outcome=outcome.name, **({"error": outcome.error} if outcome.error else {}))
-        if outcome.is_failure:
-            self.entity.add_fault_flag()
-        elif outcome.error:
-            self.entity.add_error_flag()
-
-    def end(self, emitter: Any) -> None:
-        """Close and send it, once; subsegments that a handler left open go with it as they are."""
-        with self._lock:
-            if not self.entity.in_progress:
-                return
-            self.entity.close()
-        if self.entity.sampled:
-            emitter.send_entity(self.entity)
 
 
 _taking: ContextVar[Part | None] = ContextVar("streamer-xray-taking", default=None)
@@ -120,7 +85,7 @@ class Tracing:
     def _at_once(self, call: Call, part: Part) -> Iterator[None]:
         self._keep(call.ref, part)
         try:
-            with _told(part, call):
+            with told(part, call):
                 yield
         finally:
             self._running.pop(call.ref, None)
@@ -131,7 +96,7 @@ class Tracing:
         with self._part(call.handler.action, header, call.principal.tenant, fence) as part:
             part.annotate(attempt=call.attempt)
             self._keep(call.ref, part)
-            with _told(part, call):
+            with told(part, call):
                 yield
 
     def left(self, request: Request, after: Status) -> None:
@@ -161,7 +126,7 @@ class Tracing:
     @contextmanager
     def pushing(self, pushes: Sequence[Push]) -> Iterator[None]:
         """Surround a send."""
-        parts = [part for part in map(self._push, pushes) if part]
+        parts = [part for one in pushes if one.connections and (part := self._push(one))]
         try:
             yield
         except BaseException:
@@ -194,7 +159,7 @@ class Tracing:
     def _part(self, action: str, header: Header, tenant: str, fence: int = 0) -> Iterator[Part]:
         """Have a segment of ours be the one that is traced under in this thread."""
         entity, restore = self._begun(action, header)
-        part = Part(entity, _header_under(entity, header), fence)
+        part = Part(entity, header_under(entity, header), fence)
         part.annotate(action=action, tenant=tenant)
         try:
             yield part
@@ -206,44 +171,11 @@ class Tracing:
         """Begin a segment, on Lambda a subsegment; give what goes back to the one before."""
         context = self._recorder.context
         if isinstance(context, PinnedContext):
-            pinned = context.pin(_facade(header))
+            pinned = context.pin(facade(header))
             return self._recorder.begin_subsegment(action), partial(context.restore, pinned)
         before = context.get_trace_entity()
         sampled = header.sampled if header.sampled is not None else self._random() < self._ratio
         segment = self._recorder.begin_segment(
             self._service, traceid=header.root, parent_id=header.parent, sampling=int(sampled)
         )
-        return segment, partial(_back, context, before)
-
-
-def _facade(header: Header) -> Any:
-    """Stand for the segment to go on under; None for the invocation's."""
-    if header.root is None or header.parent is None:
-        return None
-    return FacadeSegment("facade", header.parent, header.root, sampled=header.sampled is not False)
-
-
-def _header_under(entity: Any, header: Header) -> Header:
-    if not entity.sampled:
-        return Header(root=header.root or TraceId().to_id(), sampled=False)
-    return Header(root=entity.trace_id, parent=entity.id, sampled=True)
-
-
-def _back(context: Any, entity: Any) -> None:
-    if entity is None:
-        context.clear_trace_entities()
-    else:
-        context.set_trace_entity(entity)
-
-
-@contextmanager
-def _told(part: Part, call: Call) -> Iterator[None]:
-    """Say of a part what became of a call."""
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        part.told(outcome_of(call, error))
+        return segment, partial(back, context, before)
