@@ -10,6 +10,7 @@ from streamer_core.model.duration import Duration, to_ms
 from streamer_core.model.principal import Principal
 
 KEEP: Any = object()
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Report(Protocol):
@@ -81,6 +82,7 @@ class Context:
     ) -> None:
         self._report = report
         self._log: Any = None
+        self._bound: Mapping[str, Any] = _NOTHING
         self.request_id = request_id
         self.ref = ref
         self.action = action
@@ -102,8 +104,14 @@ class Context:
                 tenant=self.principal.tenant,
                 user=self.principal.user,
                 attempt=self.attempt,
+                **self._bound,
             )
         return self._log
+
+    def bind(self, **values: Any) -> None:
+        """Have these values in all further lines of `log`, also in the one that says it failed."""
+        self._bound = {**self._bound, **values}
+        self._log = None
 
     def progress(
         self,

@@ -3,18 +3,19 @@
 A plugin like any other: it uses no door that another could not.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamer_core import coroutines
 from streamer_core.errors import Forbidden
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Call, Outgoing, Resource
+from streamer_core.model.call import Call, Push, Resource
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Message, Mode
 from streamer_core.model.policy import Again, GiveUp, Verdict
 from streamer_core.model.principal import OPERATOR_SCOPE, PRIORITY_SCOPE, Principal
 from streamer_core.model.request import Failure, Request
-from streamer_core.ports import Clock, Delivery, Transport
+from streamer_core.ports import Clock, Delivery, Enqueued, Transport
 from streamer_core.settings import CoreSettings
 
 NAME = "core"
@@ -22,7 +23,7 @@ _MOST_DOUBLINGS = 40
 
 
 class Defaults:
-    """Scopes, routing by estimate, retry with full jitter, the call itself, the send itself."""
+    """Scopes, routing by estimate, retry with full jitter, and what plugins surround itself."""
 
     def __init__(self, settings: CoreSettings, transport: Transport, clock: Clock) -> None:
         self._settings = settings
@@ -40,6 +41,18 @@ class Defaults:
             raise Forbidden(f"High priority needs the scope {PRIORITY_SCOPE}")
         if verb == "admin" and not principal.may(OPERATOR_SCOPE):
             raise Forbidden(f"{resource.name} needs the scope {OPERATOR_SCOPE}")
+
+    @hookimpl(trylast=True)
+    def streamer_receive(self, take: Callable[[], Any]) -> Any:
+        """Take it."""
+        return take()
+
+    @hookimpl(trylast=True)
+    def streamer_enqueue(
+        self, write: Callable[[], Sequence[Enqueued | Exception]]
+    ) -> Sequence[Enqueued | Exception]:
+        """Write them."""
+        return write()
 
     @hookimpl(trylast=True)
     def streamer_route(self, request: Message, handler: HandlerSpec) -> Mode:
@@ -75,6 +88,11 @@ class Defaults:
         return GiveUp() if too_old else Again(delay_ms=delay_ms)
 
     @hookimpl(trylast=True)
-    def streamer_deliver(self, update: Outgoing, connection: str) -> Delivery:
-        """Send it."""
-        return self._transport.send(connection, update.data)
+    def streamer_deliver(self, pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]:
+        """Send them, in one call of the transport."""
+        if len(pushes) == 1:
+            (push,) = pushes
+            return [self._transport.send_many(push.connections, push.message.data)]
+        pairs = [(to, push.message.data) for push in pushes for to in push.connections]
+        left = iter(self._transport.send_each(pairs))
+        return [dict(zip(push.connections, left, strict=False)) for push in pushes]

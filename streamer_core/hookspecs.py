@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from streamer_core.markers import hookspec
-from streamer_core.model.call import Call, Health, Metric, Outgoing, Panel, Resource
+from streamer_core.model.call import Call, Health, Metric, Outgoing, Panel, Push, Resource
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.counter import Count
 from streamer_core.model.handler import HandlerSpec
@@ -35,7 +35,7 @@ from streamer_core.model.policy import Verdict
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Failure, Request, Status
 from streamer_core.model.update import Update
-from streamer_core.ports import Change, Clock, Delivery, Store, Transport
+from streamer_core.ports import Change, Clock, Delivery, Enqueued, Store, Transport
 
 # -- provide ---------------------------------------------------------------------------------------
 
@@ -302,7 +302,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker; planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: circuitbreaker, otel, xray; planned: cloudwatch, tenancy.
     """
 
 
@@ -351,6 +351,52 @@ def streamer_authenticate(handshake: Handshake) -> Principal | None:
 
     Added in 0.1. Implemented by: jwt, local (without another authenticator, on
     loopback).
+    """
+
+
+@hookspec(firstresult=True)
+def streamer_receive(request: Message, connection: Connection, take: Callable[[], Any]) -> Any:
+    """Take a client's request: through the gates, and answer it or give what is to be stored.
+
+    Called: once for each message that names a handler, decoded, before `streamer_authorize`. A sync
+    request is run inside. One that is queued is stored after it, with others that came along:
+    `streamer_enqueue`. Not for the framework's own actions, nor while the process drains.
+    Answers (surround): write a `wrapper=True` generator around `yield`; the core calls `take`
+    inside.
+
+    Args:
+        request: the message; its payload is the client's data: do not log it.
+        connection: where it comes from.
+        take: takes it. For the core's implementation: do not call it.
+
+    Returns:
+        The core's own answer. A wrapper gives back what `yield` gave it.
+
+    Raises:
+        Refused: the client's `error`; whatever fails inside has become one, and is logged. Any
+            other error, of a wrapper, is logged and refuses with `INTERNAL_ERROR`.
+
+    Blocks: must not: the answer waits for it.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+
+        class SlowestPlugin:
+            def __init__(self, settings, app):
+                self.clock, self.slowest = app.clock, {}
+
+            @hookimpl(wrapper=True)
+            def streamer_receive(self, request):
+                began = self.clock.monotonic()
+                try:
+                    return (yield)
+                finally:
+                    took = self.clock.monotonic() - began
+                    self.slowest[request.action] = max(took, self.slowest.get(request.action, 0))
+        ```
+
+    Added in 0.1. Implemented by: core defaults, otel, xray.
     """
 
 
@@ -536,6 +582,89 @@ def streamer_route(request: Message, handler: HandlerSpec) -> Mode | None:
     """
 
 
+@hookspec
+def streamer_metadata(request: Request) -> Mapping[str, str] | None:
+    """Give metadata that a new request carries from here on.
+
+    Called: once for each request about to be stored: one that was taken, inside `streamer_receive`;
+    or a dead letter's redrive, whose `redriven_from` is set and whose metadata are the old one's. A
+    repeat is asked for too. Not for a sync request that is not stored.
+    Answers (provide): every plugin is asked. What they give is added to the client's own, and
+    replaces what has the same name; of two plugins the first in order wins. None: nothing.
+
+    Args:
+        request: the record as it would be stored.
+
+    Returns:
+        Names and texts, a few hundred bytes at most. The handler finds them in `ctx.metadata`, and
+        every later process in `request.metadata`: no secrets.
+
+    Raises:
+        Exception: logged as `plugin failed`; the request is stored without it.
+
+    Blocks: must not: the answer waits for it.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+
+        class VersionPlugin:                 # which deploy took it
+            def __init__(self, settings, app): ...
+
+            @hookimpl
+            def streamer_metadata(self, request):
+                return {"taken_by": "v42"}
+        ```
+
+    Added in 0.1. Implemented by: otel, xray.
+    """
+
+
+@hookspec(firstresult=True)
+def streamer_enqueue(
+    requests: Sequence[Request], write: Callable[[], Sequence[Enqueued | Exception]]
+) -> Sequence[Enqueued | Exception]:
+    """Store new requests, in one write where the store can.
+
+    Called: for all that is stored together: what a batch of messages left to be stored, an
+    idempotent sync request, a redrive. It is not yet acknowledged.
+    Answers (surround): write a `wrapper=True` generator around `yield`; the core calls `write`
+    inside.
+
+    Args:
+        requests: as they will be stored, with their metadata.
+        write: stores them. For the core's implementation: do not call it.
+
+    Returns:
+        For each request what the store made of it: `Enqueued`, whose `created` is False for a
+        repeat, or why it was not stored. A wrapper gives back what `yield` gave it.
+
+    Raises:
+        StoreError: none of them is known to be stored: `STORAGE_ERROR`. Any other error is logged
+            and refuses all with `INTERNAL_ERROR`.
+
+    Blocks: must not: their acknowledgments wait for it.
+
+    Example:
+        ```python
+        from collections import Counter
+        from streamer_core.markers import hookimpl
+
+        class BatchesPlugin:
+            def __init__(self, settings, app):
+                self.sizes = Counter()
+
+            @hookimpl(wrapper=True)
+            def streamer_enqueue(self, requests):
+                answers = yield
+                self.sizes[len(requests)] += 1
+                return answers
+        ```
+
+    Added in 0.1. Implemented by: core defaults (the write itself), otel.
+    """
+
+
 @hookspec(firstresult=True)
 def streamer_dispatch(change: Change) -> bool | None:
     """Wake a worker for a request that is due.
@@ -707,7 +836,7 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker; planned: otel.
+    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker, otel, xray.
     """
 
 
@@ -809,26 +938,28 @@ def streamer_retry(request: Request, failure: Failure) -> Verdict | None:
 
 
 @hookspec(firstresult=True)
-def streamer_deliver(update: Outgoing, connection: str) -> Delivery:
-    """Hand one message to the transport.
+def streamer_deliver(pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]:
+    """Hand messages to the transport.
 
-    Called: for each message that is pushed, once for each connection: progress, chunks, restarts,
-    ends of stored requests, events; also a sync request's progress and chunks. Answers that go back
-    with the message they answer (`response`, `acknowledgment`, replays) do not pass here.
-    Answers (surround): write a `wrapper=True` generator around `yield`; the core sends inside.
-    Without any plugin's implementation the transport gets all connections at once, which is faster.
+    Called: for all that is pushed: progress, chunks, restarts, ends of stored requests, events;
+    also a sync request's progress and chunks. What is sent together comes in one call: one message
+    as a rule, the ends of a batch of requests. Answers that go back with the message they answer
+    (`response`, `acknowledgment`, replays) do not pass here.
+    Answers (surround): write a `wrapper=True` generator around `yield`; the core sends inside, all
+    in one call of the transport.
 
     Args:
-        update: type, encoded bytes, request id and ref.
-        connection: the connection's id.
+        pushes: messages (type, encoded bytes, request id, ref and the request's metadata), each
+            with the ids of its connections, of which there may be none.
 
     Returns:
-        How it ended. `GONE`: the connection is forgotten; `BUSY`: it is sent again later, progress
-        excepted; `TOO_LARGE` is logged. A wrapper gives back what `yield` gave it.
+        For each push how it ended for each connection. `GONE`: the connection is forgotten; `BUSY`,
+        or none: it is sent again later, progress excepted; `TOO_LARGE` is logged. A wrapper gives
+        back what `yield` gave it.
 
     Raises:
-        TransportError: whether it arrived is not known. This and any other error are logged and
-            taken as `BUSY`.
+        TransportError: whether they arrived is not known. This and any other error are logged, and
+            taken as `BUSY` for all.
 
     Blocks: a send at most; in the pulse's thread mostly.
 
@@ -842,13 +973,15 @@ def streamer_deliver(update: Outgoing, connection: str) -> Delivery:
                 self.sent = Counter()
 
             @hookimpl(wrapper=True)
-            def streamer_deliver(self, update, connection):
-                verdict = yield
-                self.sent[update.type, verdict.value] += 1
-                return verdict
+            def streamer_deliver(self, pushes):
+                verdicts = yield
+                for push, of_each in zip(pushes, verdicts, strict=True):
+                    for verdict in of_each.values():
+                        self.sent[push.message.type, verdict.value] += 1
+                return verdicts
         ```
 
-    Added in 0.1. Implemented by: core defaults (the send itself); planned: otel.
+    Added in 0.1. Implemented by: core defaults (the send itself), otel, xray.
     """
 
 
@@ -1028,7 +1161,7 @@ def streamer_on_transition(request: Request, before: Status | None, after: Statu
                     self.ended[request.action, after] += 1
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: otel, xray; planned: cloudwatch.
     """
 
 
@@ -1163,7 +1296,7 @@ def streamer_on_metric(metric: Metric) -> None:
                     self.totals[metric.name, *sorted(metric.tags.items())] += metric.value
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: none yet; planned: cloudwatch.
     """
 
 
@@ -1201,7 +1334,7 @@ def streamer_on_flush() -> None:
     """Send on what was gathered: this process may be frozen or ended after it.
 
     Called: once in `Streamer.close`, before `streamer_shutdown`. An entry whose process may be
-    frozen between events, as on Lambda, calls it after each.
+    frozen between events, as on Lambda, calls it after each (`Streamer.flush`).
     Answers (observe): all are told; what they give back is ignored.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
@@ -1228,7 +1361,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker, dlq; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: circuitbreaker, dlq, otel; planned: cloudwatch.
     """
 
 
@@ -1308,5 +1441,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: dlq; planned: otel.
+    Added in 0.1. Implemented by: dlq.
     """

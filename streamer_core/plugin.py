@@ -2,7 +2,7 @@
 
 from streamer_core.errors import ConfigurationError, Refused, StreamerError
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Call, Health, Metric, Outgoing, Panel, Resource
+from streamer_core.model.call import Call, Health, Metric, Outgoing, Panel, Push, Resource
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.counter import Count
 from streamer_core.model.handler import HandlerSpec, TopicSpec
@@ -41,6 +41,7 @@ __all__ = [
     "Policy",
     "Principal",
     "Priority",
+    "Push",
     "Refused",
     "Request",
     "Resource",

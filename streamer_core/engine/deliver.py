@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import StoreError
 from streamer_core.model import encode
-from streamer_core.model.call import Outgoing
+from streamer_core.model.call import Outgoing, Push
 from streamer_core.model.connection import GOING_AWAY
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Request
@@ -22,73 +23,56 @@ def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[st
 
     A connection that is gone is forgotten.
     """
-    if not connections:
-        return []
-    return _judged(rt, outgoing, _send_all(rt, outgoing, connections))
+    return send_each(rt, [(outgoing, connections)])[0]
 
 
 def send_each(rt: Runtime, messages: Sequence[tuple[Outgoing, Sequence[str]]]) -> list[list[str]]:
-    """Send many messages, each to its own connections; give for each what `send` gives.
+    """Send many messages, each to its own connections; give for each what `send` gives."""
+    pushes = [Push(message=one, connections=connections) for one, connections in messages]
+    if not any(one.connections for one in pushes):
+        return [[] for _ in pushes]
+    verdicts = _verdicts(rt, pushes)
+    return [_judged(rt, *pair) for pair in zip(pushes, verdicts, strict=True)]
 
-    One call of the transport takes them all, unless a plugin surrounds each delivery.
-    """
-    if _is_surrounded(rt):
-        return [send(rt, outgoing, connections) for outgoing, connections in messages]
-    pairs = [(outgoing, one) for outgoing, connections in messages for one in connections]
+
+def _verdicts(rt: Runtime, pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]:
     try:
-        verdicts = rt.transport.send_each([(one, outgoing.data) for outgoing, one in pairs])
+        verdicts: Sequence[Mapping[str, Delivery]] = rt.hook.streamer_deliver(pushes=pushes)
     except Exception:
-        rt.log.exception("transport failed", messages=len(pairs))
-        verdicts = [Delivery.BUSY] * len(pairs)
-    left = iter(verdicts)
-    return [
-        _judged(rt, outgoing, dict(zip(connections, left, strict=False)))
-        for outgoing, connections in messages
-    ]
+        # TransportError where it is a good transport; a bad one must not cost the request either.
+        rt.log.exception("delivery failed", types=sorted({one.message.type for one in pushes}))
+        return [dict.fromkeys(one.connections, Delivery.BUSY) for one in pushes]
+    if _fit(verdicts, pushes):
+        return verdicts
+    rt.log.error("streamer_deliver gave no verdicts", given=type(verdicts).__name__)
+    return [dict.fromkeys(one.connections, Delivery.BUSY) for one in pushes]
 
 
-def _judged(rt: Runtime, outgoing: Outgoing, verdicts: Mapping[str, Delivery]) -> list[str]:
+def _fit(verdicts: Any, pushes: Sequence[Push]) -> bool:
+    return (
+        isinstance(verdicts, Sequence)
+        and len(verdicts) == len(pushes)
+        and all(isinstance(of_each, Mapping) for of_each in verdicts)
+    )
+
+
+def _judged(rt: Runtime, push: Push, verdicts: Mapping[str, Delivery]) -> list[str]:
     """Act on the verdicts of one message; give who was busy."""
-    busy = []
-    for connection_id, verdict in verdicts.items():
+    outgoing, busy = push.message, []
+    for connection_id in push.connections:
+        verdict = verdicts.get(connection_id)
         if verdict is Delivery.GONE:
             forget_if_possible(rt, connection_id, "gone")
-        elif verdict is Delivery.BUSY:
-            busy.append(connection_id)
         elif verdict is Delivery.TOO_LARGE:
             rt.log.error(
                 "message too large", type=outgoing.type, ref=outgoing.ref, bytes=len(outgoing.data)
             )
-    rt.measure("message.sent", len(verdicts) - len(busy), tags={"type": outgoing.type})
+        elif verdict is not Delivery.DELIVERED:
+            busy.append(connection_id)
+    if push.connections:
+        sent = len(push.connections) - len(busy)
+        rt.measure("message.sent", sent, tags={"type": outgoing.type})
     return busy
-
-
-def _is_surrounded(rt: Runtime) -> bool:
-    return rt.implemented("streamer_deliver") > 1  # the core's own is one
-
-
-def _send_all(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> dict[str, Delivery]:
-    # A surrounding plugin sees each connection; without one the transport takes all at once.
-    if _is_surrounded(rt):
-        return {one: _send_one(rt, outgoing, one) for one in connections}
-    try:
-        return dict(rt.transport.send_many(connections, outgoing.data))
-    except Exception:
-        # TransportError where it is a good transport; a bad one must not cost the request either.
-        rt.log.exception("transport failed", type=outgoing.type, ref=outgoing.ref)
-        return dict.fromkeys(connections, Delivery.BUSY)
-
-
-def _send_one(rt: Runtime, outgoing: Outgoing, connection_id: str) -> Delivery:
-    try:
-        verdict = rt.hook.streamer_deliver(update=outgoing, connection=connection_id)
-    except Exception:
-        rt.log.exception("delivery failed", type=outgoing.type, connection_id=connection_id)
-        return Delivery.BUSY
-    if isinstance(verdict, Delivery):
-        return verdict
-    rt.log.error("streamer_deliver gave no Delivery", given=repr(verdict))
-    return Delivery.BUSY
 
 
 def send_patiently(rt: Runtime, outgoing: Outgoing, connection_id: str) -> bool:
@@ -144,7 +128,7 @@ def send_stored(
     current = list(connections)
     while current and (page := rt.store.updates(request.ref, after=after, limit=_PAGE)):
         for stored in page:
-            busy = send(rt, encode.update(request.id, request.ref, stored), current)
+            busy = send(rt, encode.update(request, request.ref, stored), current)
             behind.update(dict.fromkeys(busy, stored.seq - 1))
             current = [one for one in current if one not in behind]
         after = page[-1].seq

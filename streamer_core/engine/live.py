@@ -85,7 +85,7 @@ class LiveExecution(Execution):
                 body={"data": value},
                 at=self.rt.clock.now(),
             )
-            message = encode.update(self._message.id, self._ref, chunk)
+            message = encode.update(self._message, self._ref, chunk)
             if len(message.data) > self.rt.settings.max_message_bytes:
                 raise TooLarge("A piece of the output is larger than a message may be")
             if self.settled:
@@ -127,7 +127,7 @@ class LiveExecution(Execution):
             snapshot, self._unsent = self._unsent, None
         if snapshot is None:
             return []
-        return [encode.progress(self.rt.clock.now(), self._message.id, self._ref, snapshot)]
+        return [encode.progress(self.rt.clock.now(), self._message, self._ref, snapshot)]
 
     def release(self) -> None:
         """Answer for the handler: its worker goes."""
@@ -186,4 +186,4 @@ class LiveExecution(Execution):
                 body={"error": encode.failure_body(failure)},
                 at=self.rt.clock.now(),
             )
-            return encode.update(self._message.id, self._ref, end)
+            return encode.update(self._message, self._ref, end)

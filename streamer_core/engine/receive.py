@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from streamer_core.engine import submit
+from streamer_core.engine.enqueue import enqueue_all
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.submit import Storing
@@ -31,11 +32,7 @@ def receive(rt: Runtime, connection: Connection | None, data: bytes) -> Received
 
 def store(rt: Runtime, those: Sequence[Storing]) -> list[Received]:
     """Store requests that were taken, in one write; acknowledge those that are stored."""
-    answers: Sequence[Enqueued | Exception]
-    try:
-        answers = rt.store.enqueue_all([one.enqueuing for one in those])
-    except Exception as error:  # noqa: BLE001 - each kind has its answer
-        answers = [error] * len(those)
+    answers = enqueue_all(rt, [one.enqueuing for one in those])
     return [_stored(rt, *pair) for pair in zip(those, answers, strict=True)]
 
 
@@ -65,14 +62,19 @@ def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | 
 
 
 def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes = b"") -> Received:
+    return _refused(rt, _refusal(rt, error, message), message, data)
+
+
+def _refusal(rt: Runtime, error: Exception, message: Message | None) -> Refused:
+    """Say of any error what a client may know of it; what is not meant for one is logged."""
     if isinstance(error, Refused):
-        return _refused(rt, error, message, data)
-    action = message.action if message else None
+        return error
     if isinstance(error, StoreError):
+        action = message.action if message else None
         rt.log.error("store failed", action=action, exc_info=error)
-        return _refused(rt, StorageFailed("It could not be stored; try again"), message, data)
+        return StorageFailed("It could not be stored; try again")
     _log_failure(rt, error, message)
-    return _refused(rt, Refused("The message could not be handled"), message, data)
+    return Refused("The message could not be handled")
 
 
 def _handle(rt: Runtime, connection: Connection | None, message: Message) -> Received | Storing:
@@ -91,7 +93,21 @@ def _handle(rt: Runtime, connection: Connection | None, message: Message) -> Rec
         raise InvalidAction(f"There is no action {message.action}")
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
-    return submit.submit(rt, connection, message, registered)
+    if rt.implemented("streamer_receive") == 1:  # the core's own, which would only call `take`
+        return submit.submit(rt, connection, message, registered)
+
+    def take() -> Received | Storing:
+        try:
+            return submit.submit(rt, connection, message, registered)
+        except Refused:
+            raise
+        except Exception as error:  # logged in here, where plugins are around it
+            raise _refusal(rt, error, message) from error
+
+    taken: Received | Storing = rt.hook.streamer_receive(
+        request=message, connection=connection, take=take
+    )
+    return taken
 
 
 def _log_failure(rt: Runtime, error: Exception, message: Message | None) -> None:

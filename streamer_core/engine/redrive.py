@@ -9,6 +9,7 @@ Whoever runs it introduces it before its handler: no follower can miss its end, 
 """
 
 from streamer_core.engine import deliver
+from streamer_core.engine.enqueue import surrounded, with_metadata
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Conflict, NotFound, StoreError
@@ -45,7 +46,7 @@ def redrive_record(rt: Runtime, old: Request, *, delay_ms: int = 0) -> Request:
     # A second redrive of the same dead letter finds the first, by the same id; one of a later
     # request of the old id, which is free again once the old one is forgotten, does not.
     new_id = f"{old.id[:_ID_CHARS]}.redrive-{old.ref[:8]}{old.created_at:x}"
-    request = Request(
+    new = Request(
         ref=ref_of(old.tenant, old.user, new_id),
         id=new_id,
         action=old.action,
@@ -62,10 +63,13 @@ def redrive_record(rt: Runtime, old: Request, *, delay_ms: int = 0) -> Request:
         due_at=now + delay_ms,
         redriven_from=old.ref,
     )
-    enqueued = rt.store.enqueue(request)
-    if enqueued.created:
+    request = with_metadata(rt, new)
+    (answer,) = surrounded(rt, [request], lambda: [rt.store.enqueue(request)])
+    if isinstance(answer, Exception):
+        raise answer
+    if answer.created:
         rt.tell("streamer_on_transition", request=request, before=None, after=Status.PENDING)
-    return enqueued.request
+    return answer.request
 
 
 def introduce(execution: StoredExecution) -> None:

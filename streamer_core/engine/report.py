@@ -183,7 +183,7 @@ class StoredExecution(Execution):
         self._told = last_seq
         if stored:
             self.rt.tell("streamer_on_update", request=self.request, updates=stored)
-        return [(one.seq, encode.update(self.request.id, self.request.ref, one)) for one in stored]
+        return [(one.seq, encode.update(self.request, self.request.ref, one)) for one in stored]
 
     def fell_behind(self, busy: list[str], seq: int) -> None:
         """Note who did not take a message: from there on the store is read for them."""
@@ -196,7 +196,7 @@ class StoredExecution(Execution):
 
     def send_progress(self, snapshot: Snapshot) -> None:
         """Send a snapshot to whoever takes it; it is not sent again."""
-        message = encode.progress(self.rt.clock.now(), self.request.id, self.request.ref, snapshot)
+        message = encode.progress(self.rt.clock.now(), self.request, self.request.ref, snapshot)
         deliver.send(self.rt, message, self.ready)
 
     def known(self) -> Request:

@@ -103,7 +103,7 @@ def subscribe(rt: Runtime, connection: Connection, message: Message) -> Received
 def _present(rt: Runtime, request: Request) -> list[Outgoing]:
     if request.status.terminal or request.progress is None:
         return encode.end(request)
-    return [encode.progress(rt.clock.now(), request.id, request.ref, request.progress)]
+    return [encode.progress(rt.clock.now(), request, request.ref, request.progress)]
 
 
 def unsubscribe(rt: Runtime, connection: Connection, message: Message) -> Received:

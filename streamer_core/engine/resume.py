@@ -68,7 +68,7 @@ def replay(rt: Runtime, request: Request, last_seq: int) -> list[Outgoing]:
     reached, size, recovered = last_seq, 0, True
     for update in rt.store.updates(request.ref, after=last_seq, limit=PAGE):
         recovered = recovered and (update.seq == reached + 1)
-        messages.append(encode.update(request.id, request.ref, update))
+        messages.append(encode.update(request, request.ref, update))
         reached = update.seq
         size += len(messages[-1].data)
         if size >= _PAGE_BYTES:
@@ -80,6 +80,6 @@ def replay(rt: Runtime, request: Request, last_seq: int) -> list[Outgoing]:
         recovered, reached = False, request.last_seq
         messages += encode.end(request)
     if not more and request.progress is not None and not request.status.terminal:
-        messages.append(encode.progress(now, request.id, request.ref, request.progress))
+        messages.append(encode.progress(now, request, request.ref, request.progress))
     closing = encode.resumed(now, request.id, recovered=recovered, last_seq=reached, more=more)
     return [*messages, closing]

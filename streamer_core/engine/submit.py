@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamer_core.engine import at_once
+from streamer_core.engine.enqueue import surrounded, with_metadata
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import (
@@ -66,7 +67,7 @@ def submit(
     if mode is Mode.SYNC and not spec.idempotent:
         with _counted(rt, counts) if counts else _NOTHING_COUNTED:
             return at_once.answer(rt, connection, message, spec, payload)
-    request = _record(rt, connection, message, spec, payload, counts)
+    request = with_metadata(rt, _record(rt, connection, message, spec, payload, counts))
     if mode is Mode.SYNC:
         return at_once.answer_once(rt, connection, _enqueue_claimed(rt, request, counts))
     taken = [count for count in counts if count.amount >= 0]
@@ -199,9 +200,15 @@ def _enqueue_claimed(rt: Runtime, request: Request, counts: Sequence[Count]) -> 
     )
     lease_until = rt.clock.now() + rt.settings.lease
     taken = [count for count in counts if count.amount >= 0]
-    answer: Enqueued | StoreError
+    answer: Enqueued | Exception
     try:
-        answer = rt.store.enqueue(claimed, counts=taken, worker=rt.worker, lease_until=lease_until)
+        (answer,) = surrounded(
+            rt,
+            [claimed],
+            lambda: [
+                rt.store.enqueue(claimed, counts=taken, worker=rt.worker, lease_until=lease_until)
+            ],
+        )
     except StoreError as error:
         answer = error
     return _accepted(rt, claimed, answer)

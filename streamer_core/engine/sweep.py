@@ -114,7 +114,7 @@ def _retry(rt: Runtime, request: Request, failure: Failure, delay_ms: int) -> bo
         lapsed=True,
     )
     _moved(rt, request, Status.RETRYING)
-    message = encode.progress(rt.clock.now(), request.id, request.ref, snapshot)
+    message = encode.progress(rt.clock.now(), request, request.ref, snapshot)
     deliver.send(rt, message, rt.store.subscribers(request_subject(request.ref)))
     return True
 

@@ -1,6 +1,6 @@
 """One run of a handler, and what is delivered of it: what the surrounding hooks get to hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -54,12 +54,22 @@ class Outgoing:
         type: its `type` on the wire.
         data: the encoded message.
         request_id, ref: the request it is about, if it is about one.
+        metadata: that request's.
     """
 
     type: str
     data: bytes = field(repr=False)
     request_id: str | None = None
     ref: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@record
+class Push:
+    """One message and the connections that it is for, by id."""
+
+    message: Outgoing
+    connections: Sequence[str]
 
 
 @record

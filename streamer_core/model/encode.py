@@ -7,6 +7,7 @@ from typing import Any
 from streamer_core.errors import Refused
 from streamer_core.model.call import Outgoing
 from streamer_core.model.compact import encoder
+from streamer_core.model.message import Message
 from streamer_core.model.nesting import too_deep
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import Kind, NewUpdate, Update
@@ -70,14 +71,24 @@ def plain_and_size(value: Any) -> tuple[Any, int]:
     return made, len(data)
 
 
-def _outgoing(
-    kind: str, now: int, body: Mapping[str, Any], request_id: str | None, ref: str | None = None
+_NONE: Mapping[str, str] = {}
+
+
+def _outgoing(  # noqa: PLR0917 - all of them make the message
+    kind: str,
+    now: int,
+    body: Mapping[str, Any],
+    request_id: str | None,
+    ref: str | None = None,
+    metadata: Mapping[str, str] = _NONE,
 ) -> Outgoing:
     message: dict[str, Any] = {"type": kind, "timestamp": now}
     if request_id is not None:
         message["request_id"] = request_id
     message.update(body)
-    return Outgoing(type=kind, data=encode(message), request_id=request_id, ref=ref)
+    return Outgoing(
+        type=kind, data=encode(message), request_id=request_id, ref=ref, metadata=metadata
+    )
 
 
 def response(now: int, request_id: str, data: Any) -> Outgoing:
@@ -93,8 +104,8 @@ def acknowledgment(now: int, request: Request, message: str) -> Outgoing:
     return _outgoing("acknowledgment", now, body, request.id, request.ref)
 
 
-def progress(now: int, request_id: str, ref: str, snapshot: Snapshot) -> Outgoing:
-    """Show a snapshot."""
+def progress(now: int, request: Request | Message, ref: str, snapshot: Snapshot) -> Outgoing:
+    """Show a snapshot of a request, stored or as it was sent."""
     body: dict[str, Any] = {
         "percentage": snapshot.percentage,
         "message": snapshot.message,
@@ -104,15 +115,15 @@ def progress(now: int, request_id: str, ref: str, snapshot: Snapshot) -> Outgoin
     }
     if snapshot.metadata is not None:
         body["metadata"] = snapshot.metadata
-    return _outgoing("progress", now, body, request_id, ref)
+    return _outgoing("progress", now, body, request.id, ref, request.metadata)
 
 
-def update(request_id: str, ref: str, stored: Update) -> Outgoing:
-    """Show a chunk, a restart or a terminal message."""
+def update(request: Request | Message, ref: str, stored: Update) -> Outgoing:
+    """Show a chunk, a restart or a terminal message of a request, stored or as it was sent."""
     body: dict[str, Any] = {"seq": stored.seq, "attempt": stored.attempt, **stored.body}
     if stored.kind.terminal:
         body["terminal"] = True
-    return _outgoing(stored.kind.value, stored.at, body, request_id, ref)
+    return _outgoing(stored.kind.value, stored.at, body, request.id, ref, request.metadata)
 
 
 def end(request: Request) -> list[Outgoing]:
@@ -126,7 +137,7 @@ def end(request: Request) -> list[Outgoing]:
         body=request.outcome or {},
         at=request.finished_at or 0,
     )
-    return [update(request.id, request.ref, last)]
+    return [update(request, request.ref, last)]
 
 
 def numbered(updates: list[NewUpdate], last_seq: int) -> list[Update]:

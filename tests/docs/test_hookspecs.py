@@ -18,7 +18,7 @@ from streamer_core import Principal, Settings, Streamer, hookspecs
 from streamer_core.errors import CircuitOpen, Forbidden, RateLimited, Unauthorized
 from streamer_core.handlers import declared, handler
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Call, Metric, Outgoing, Resource
+from streamer_core.model.call import Call, Metric, Outgoing, Push, Resource
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.counter import Count
 from streamer_core.model.message import Message, Mode
@@ -185,8 +185,11 @@ GIVEN: Mapping[str, Any] = {
         handler=SPEC, principal=ADA, mode=Mode.SYNC, request_id="r-1", ref="f00d", payload={"x": 1}
     ),
     "failure": FAILURE,
-    "update": Outgoing(type="event", data=b"{}"),
     "event": Outgoing(type="event", data=b"{}"),
+    "requests": [REQUEST],
+    "take": lambda: "taken",
+    "write": lambda: ["stored"],
+    "pushes": [Push(message=Outgoing(type="event", data=b"{}"), connections=["c-1"])],
     "reason": "gone",
     "mode": Mode.SYNC,
     "updates": [Update(seq=1, kind=Kind.CHUNK, attempt=1)],
@@ -197,13 +200,13 @@ GIVEN: Mapping[str, Any] = {
     "error": "a number is missing",
 }
 ABOUT_A_MESSAGE = {
+    "streamer_receive",
     "streamer_limit",
     "streamer_admit",
     "streamer_route",
     "streamer_on_request",
 }
 OF_HOOK: Mapping[str, Mapping[str, Any]] = {
-    "streamer_deliver": {"connection": "c-1"},
     "streamer_fan_out": {"connections": [f"c-{number}" for number in range(101)]},
     "streamer_on_circuit_change": {"before": "closed", "after": "open"},
 }
@@ -238,13 +241,7 @@ class Case:
         """Call the hook as the engine does, and let errors through."""
         names = [argument.arg for argument in SPECS[self.hook].args.args]
         usual = {**GIVEN, "app": self.app, "clock": self.app.clock, "cli": Cli()}
-        about_message = {
-            "streamer_limit",
-            "streamer_admit",
-            "streamer_route",
-            "streamer_on_request",
-        }
-        usual["request"] = MESSAGE if self.hook in about_message else REQUEST
+        usual["request"] = MESSAGE if self.hook in ABOUT_A_MESSAGE else REQUEST
         arguments = {**usual, **OF_HOOK.get(self.hook, {}), **given}
         return getattr(self.app.hooks.hook, self.hook)(**{name: arguments[name] for name in names})
 
@@ -338,6 +335,23 @@ def test_one_key_is_known(case: Case) -> None:
     assert case.call(handshake=Handshake(connection_id="c-3", token="ey…")).user == "u"
 
 
+@shows("streamer_receive")
+def test_the_slowest_is_known(case: Case) -> None:
+    assert case.call() == "taken"
+    assert case.plugin.slowest == {"probe": 0}
+
+
+@shows("streamer_metadata")
+def test_the_version_is_given(case: Case) -> None:
+    assert case.call() == [{"taken_by": "v42"}]
+
+
+@shows("streamer_enqueue")
+def test_the_batches_are_counted(case: Case) -> None:
+    assert case.call() == ["stored"]
+    assert case.plugin.sizes == {1: 1}
+
+
 @shows("streamer_authorize")
 def test_cancelling_needs_a_scope(case: Case) -> None:
     with pytest.raises(Forbidden):
@@ -416,7 +430,7 @@ def test_a_full_disk_is_waited_for(case: Case) -> None:
 
 @shows("streamer_deliver")
 def test_sends_are_counted(case: Case) -> None:
-    assert case.call() is Delivery.GONE
+    assert case.call() == [{"c-1": Delivery.GONE}]
     assert case.plugin.sent == {("event", "gone"): 1}
 
 

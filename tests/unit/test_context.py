@@ -101,6 +101,18 @@ def test_circuits() -> None:
         assert guard == "guarded"
 
 
+def test_what_is_bound_is_in_all_further_lines(logs: Lines) -> None:
+    ctx = context(Notes())
+    ctx.log.info("before")
+    ctx.bind(trace_id="1")
+    ctx.bind(span_id="2")
+    ctx.log.info("after")
+    assert [(line.get("trace_id"), line.get("span_id")) for line in logs] == [
+        (None, None),
+        ("1", "2"),
+    ]
+
+
 def test_its_log_knows_the_request_and_no_secret(logs: Lines) -> None:
     ctx = context(Notes())
     ctx.log.info("hello", token="secret", headers={"Authorization": "secret"})

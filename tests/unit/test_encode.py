@@ -14,6 +14,7 @@ from pydantic import BaseModel, computed_field
 from streamer_core.errors import RateLimited
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
+from streamer_core.model.message import Message
 from streamer_core.model.request import Failure, Request, Snapshot
 from streamer_core.model.update import Kind, NewUpdate, Update
 
@@ -33,7 +34,7 @@ def test_the_table() -> None:
     shown = [
         encode.response(5, "r-1", {"x": 1}),
         encode.acknowledgment(5, REQUEST, "Stored"),
-        encode.progress(5, "r-1", "ref", snapshot),
+        encode.progress(5, Message(id="r-1", action="a"), "ref", snapshot),
         encode.event(5, "room:1", [1]),
         encode.welcome(5, "r-1", "c-1", {}, "streamer/1"),
         encode.resumed(5, "r-1", recovered=True, last_seq=3, more=False),
@@ -85,7 +86,7 @@ def test_the_table() -> None:
 )
 def test_updates(kind: Kind, body: dict[str, Any], terminal: bool) -> None:
     stored = Update(seq=4, kind=kind, attempt=2, body=body, at=9)
-    shown = body_of(encode.update("r-1", "ref", stored))
+    shown = body_of(encode.update(Message(id="r-1", action="a"), "ref", stored))
     assert shown.pop("terminal", False) is terminal
     assert shown == {
         "type": kind.value,
@@ -99,7 +100,9 @@ def test_updates(kind: Kind, body: dict[str, Any], terminal: bool) -> None:
 
 def test_metadata_of_progress_is_shown_where_there_is_some() -> None:
     snapshot = Snapshot(percentage=0, metadata={"retrying": True})
-    assert body_of(encode.progress(5, "r", "f", snapshot))["metadata"] == {"retrying": True}
+    assert body_of(encode.progress(5, Message(id="r", action="a"), "f", snapshot))["metadata"] == {
+        "retrying": True
+    }
 
 
 def test_a_refusal() -> None:

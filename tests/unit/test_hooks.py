@@ -251,6 +251,25 @@ class Recorder:
     def streamer_route(self) -> None:
         self.note("route")
 
+    @hookimpl(wrapper=True)
+    def streamer_receive(self, request: Any) -> Generator[None, Any, Any]:
+        self.note("receive", request.action, "begins")
+        try:
+            return (yield)
+        finally:
+            self.note("receive", request.action, "ends")
+
+    @hookimpl
+    def streamer_metadata(self, request: Any) -> dict[str, str]:
+        self.note("metadata", request.action)
+        return {"seen": "yes"}
+
+    @hookimpl(wrapper=True)
+    def streamer_enqueue(self, requests: Any) -> Generator[None, Any, Any]:
+        answers = yield
+        self.note("enqueue", *(f"{one.action}:{one.metadata['seen']}" for one in requests))
+        return answers
+
     @hookimpl
     def streamer_dispatch(self, change: Any) -> bool:
         self.note("dispatch", change.lane)
@@ -288,10 +307,11 @@ class Recorder:
         return Again(delay_ms=1_000) if failure.attempt == 1 else None
 
     @hookimpl(wrapper=True)
-    def streamer_deliver(self, update: Any, connection: str) -> Generator[None, Any, Any]:
-        verdict = yield
-        self.note("deliver", update.type, verdict.value)
-        return verdict
+    def streamer_deliver(self, pushes: Any) -> Generator[None, Any, Any]:
+        verdicts = yield
+        for push, of_each in zip(pushes, verdicts, strict=True):
+            self.note("deliver", push.message.type, *(one.value for one in of_each.values()))
+        return verdicts
 
     @hookimpl
     def streamer_fan_out(self, connections: Any) -> None:
@@ -432,6 +452,7 @@ def test_a_sync_request(connected: Stage) -> None:
     (answer,) = connected.send("at_once", {"x": 1})
     assert answer["data"] == {"x": 1}
     assert connected.taken() == [
+        "receive at_once begins",
         "authorize call action",
         "limit at_once",
         "admit at_once",
@@ -443,6 +464,7 @@ def test_a_sync_request(connected: Stage) -> None:
         "deliver chunk delivered",
         "on_metric message.sent",
         "execute sync ends",
+        "receive at_once ends",
     ]
 
 
@@ -451,8 +473,8 @@ def test_an_event(connected: Stage) -> None:
     connected.taken()
     connected.send("say", options={"mode": "sync"})
     taken = connected.taken()
-    assert taken[taken.index("authorize publish topic") : -1] == [
-        "authorize publish topic",
+    published = taken.index("authorize publish topic")
+    assert taken[published + 1 : published + 4] == [
         "fan_out c-1",
         "deliver event delivered",
         "on_metric message.sent",
@@ -463,12 +485,16 @@ def test_an_async_request(connected: Stage) -> None:
     (answer,) = connected.send("queued", options={"priority": "high"})
     assert answer["type"] == "acknowledgment"
     assert connected.taken() == [
+        "receive queued begins",
         "authorize call action",
         "authorize priority action",
         "limit queued",
         "admit queued",
         "route",
         "on_request queued async",
+        "metadata queued",
+        "receive queued ends",
+        "enqueue queued:yes",
         "on_transition None PENDING",
         "on_metric request.accepted",
     ]

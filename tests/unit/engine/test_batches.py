@@ -200,26 +200,26 @@ def test_who_is_busy_gets_its_end_later_and_holds_up_no_other() -> None:
 
 def test_a_transport_that_fails_costs_no_request() -> None:
     rig = Rig(a)
-    client = enqueued(rig, r={})
+    client = enqueued(rig, r={}, s={})
     with interrupting(rig.transport, "send_each", raising(OSError())):
         rig.app.settle(ran(rig))
     assert rig.stored(client.ref("r")).status is Status.COMPLETED
-    assert len(client.of("complete")) == 1, "it counts as busy, and is sent from the store"
+    assert len(client.of("complete")) == 2, "they count as busy, and are sent from the store"
 
 
-def test_a_surrounded_delivery_sees_each_message() -> None:
-    seen: list[tuple[str, str]] = []
+def test_a_surrounded_delivery_sees_what_is_sent_together() -> None:
+    seen: list[Any] = []
 
     class Around:
         @hookimpl(wrapper=True)
-        def streamer_deliver(self, update: Any, connection: str) -> Any:
-            seen.append((update.type, connection))
+        def streamer_deliver(self, pushes: Any) -> Any:
+            seen.append([(push.message.type, *push.connections) for push in pushes])
             return (yield)
 
     rig = Rig(a, plugins=[Around()])
     client = enqueued(rig, one={}, two={})
     rig.app.settle(ran(rig))
-    assert seen == [("complete", client.id)] * 2
+    assert seen == [[("complete", client.id)] * 2]
     assert len(client.of("complete")) == 2
 
 

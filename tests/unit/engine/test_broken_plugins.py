@@ -11,6 +11,7 @@ from streamer_core.markers import hookimpl
 from streamer_core.model import encode
 from streamer_core.model.request import Status
 from streamer_core.plugins import register, start_all
+from streamer_core.ports import Delivery
 from tests.conftest import Lines
 from tests.unit.harness import Rig
 
@@ -85,18 +86,19 @@ def test_a_health_check_that_breaks_is_ill_and_hides_no_other() -> None:
     assert "broke" not in broken.detail
 
 
-def test_a_delivery_that_is_none_counts_as_busy(logs: Lines) -> None:
+@pytest.mark.parametrize("given", [None, [], {}, [Delivery.DELIVERED]])
+def test_a_delivery_without_verdicts_counts_as_busy(given: Any, logs: Lines) -> None:
     class Silent:
         @hookimpl(wrapper=True)
         def streamer_deliver(self) -> Any:
             yield
-            return None
+            return given
 
     rig = Rig(plugins=[Silent()])
     client = rig.client()
     message = encode.event(1, "t", "x")
     assert deliver.send(rig.app.runtime, message, [client.id]) == [client.id]
-    assert logs[0]["event"] == "streamer_deliver gave no Delivery"
+    assert logs[0]["event"] == "streamer_deliver gave no verdicts"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""A tracer provider that sends by OTLP over HTTP, for an application that has none of its own."""
+
+import os
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+
+def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
+    """Set a provider up for the whole process.
+
+    It is never shut down: another application of this process may use it, and to shut it down waits
+    for an exporter that hangs. Its threads are daemons.
+    """
+    url = f"{endpoint.removesuffix('/')}/v1/traces" if endpoint else None
+    provider = TracerProvider(
+        sampler=None if ratio is None else ParentBased(TraceIdRatioBased(ratio)),
+        resource=Resource.create(_about_the_function()),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def _about_the_function() -> dict[str, str | int]:
+    """Say which Lambda function this is, by the semantic conventions for FaaS resources.
+
+    OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are stronger, where they are set.
+    """
+    name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    if name is None:
+        return _unless_set({"service.name": "streamer"})
+    about: dict[str, str | int] = {
+        "service.name": name,
+        "cloud.provider": "aws",
+        "cloud.platform": "aws_lambda",
+        "faas.name": name,
+    }
+    for attribute, variable in (
+        ("cloud.region", "AWS_REGION"),
+        ("faas.version", "AWS_LAMBDA_FUNCTION_VERSION"),
+        ("faas.instance", "AWS_LAMBDA_LOG_STREAM_NAME"),
+    ):
+        if value := os.environ.get(variable):
+            about[attribute] = value
+    if size := os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"):
+        about["faas.max_memory"] = int(size) * 1024 * 1024
+    return _unless_set(about)
+
+
+def _unless_set(about: dict[str, str | int]) -> dict[str, str | int]:
+    """Leave out what the environment sets: the SDK takes what it is given over that."""
+    named = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    said = {one.partition("=")[0].strip() for one in named.split(",")}
+    if os.environ.get("OTEL_SERVICE_NAME"):
+        said.add("service.name")
+    return {name: value for name, value in about.items() if name not in said}

@@ -1,0 +1,44 @@
+"""Whether somebody takes the spans; says so without importing OpenTelemetry."""
+
+import os
+import sys
+from typing import Any
+
+from streamer_core.errors import ConfigurationError
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+def wanted(endpoint: str | None) -> bool:
+    """Tell whether there is an endpoint, or a tracer provider of the application's own.
+
+    Raises:
+        ConfigurationError: the environment asks for what this plugin does not have.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if own_provider() is not None:
+        return True
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
+    if exporter == "none" or not (endpoint or any(map(os.environ.get, _ENDPOINTS))):
+        return False
+    if exporter != "otlp":
+        raise ConfigurationError(
+            f"OTEL_TRACES_EXPORTER={exporter}: the plugin otel has only 'otlp' and 'none'; "
+            f"set up a TracerProvider of your own for another"
+        )
+    protocol = next(filter(None, map(os.environ.get, _PROTOCOLS)), "http/protobuf")
+    if protocol != "http/protobuf":
+        raise ConfigurationError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: the plugin otel speaks 'http/protobuf' "
+            f"alone; send to the collector's port for it, usually 4318"
+        )
+    return True
+
+
+def own_provider() -> Any:
+    """Give the tracer provider that this process has set up; without the API loaded it has none."""
+    api = sys.modules.get("opentelemetry.trace")
+    provider = api.get_tracer_provider() if api else None
+    return None if api is None or isinstance(provider, api.ProxyTracerProvider) else provider

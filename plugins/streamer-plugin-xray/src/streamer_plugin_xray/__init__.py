@@ -1,0 +1,108 @@
+"""One AWS X-Ray trace for each request, by the X-Ray SDK: its message, every attempt, every push.
+
+Nothing of the SDK is imported before it is known that there is a daemon to send to.
+"""
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamer_core.plugin import (
+    Call,
+    Connection,
+    Delivery,
+    Manifest,
+    Message,
+    Push,
+    Request,
+    Status,
+    hookimpl,
+    record,
+)
+
+if TYPE_CHECKING:
+    from streamer_plugin_xray.tracing import Tracing
+
+__all__ = ["XRayPlugin"]
+
+
+class XRayPlugin:
+    """Makes segments, on Lambda subsegments; off where nothing says where the daemon is."""
+
+    @record
+    class Settings:
+        """`[plugins.xray]`.
+
+        Args:
+            daemon: the X-Ray daemon's address, `127.0.0.1:2000`; AWS_XRAY_DAEMON_ADDRESS, which
+                Lambda sets, is stronger.
+            service: the name of the segments.
+            ratio: the share of the traces that are kept, 0 to 1, where neither the client nor
+                Lambda has decided.
+        """
+
+        daemon: str | None = None
+        service: str = "streamer"
+        ratio: float = 1.0
+
+        def __post_init__(self) -> None:
+            if not 0 <= self.ratio <= 1:
+                raise ValueError("ratio: must be from 0 to 1")
+
+    manifest = Manifest()
+
+    def __init__(self, settings: Settings, app: Any) -> None:
+        self.settings = settings
+        self._app = app
+        self._tracing: Tracing
+
+    @hookimpl
+    def streamer_startup(self) -> None:
+        """Begin, where there is a daemon; else step aside, and cost no message anything."""
+        daemon = os.environ.get("AWS_XRAY_DAEMON_ADDRESS") or self.settings.daemon
+        enabled = os.environ.get("AWS_XRAY_SDK_ENABLED", "true").strip().lower()
+        if not daemon or enabled == "false":
+            self._app.hooks.unregister(self)
+            return
+        from streamer_plugin_xray.recorder import opened  # noqa: PLC0415
+        from streamer_plugin_xray.tracing import Tracing  # noqa: PLC0415
+
+        recorder = opened(daemon)
+        self._tracing = Tracing(
+            recorder, self.settings.service, self.settings.ratio, self._app.clock.random
+        )
+
+    @hookimpl(wrapper=True)
+    def streamer_receive(
+        self, request: Message, connection: Connection
+    ) -> Generator[None, Any, Any]:
+        """Trace the taking of a message."""
+        with self._tracing.receiving(request, connection.principal.tenant):
+            return (yield)
+
+    @hookimpl
+    def streamer_metadata(self, request: Request) -> Mapping[str, str]:
+        """Give the trace header that every later process goes on from."""
+        return self._tracing.header_for(request)
+
+    @hookimpl(wrapper=True)
+    def streamer_execute(self, call: Call) -> Generator[None, Any, Any]:
+        """Trace an attempt; what its handler traces is under it."""
+        with self._tracing.running(call):
+            return (yield)
+
+    @hookimpl(wrapper=True)
+    def streamer_deliver(
+        self, pushes: Sequence[Push]
+    ) -> Generator[None, Sequence[Mapping[str, Delivery]], Sequence[Mapping[str, Delivery]]]:
+        """Trace pushes, under the attempt that made them."""
+        with self._tracing.pushing(pushes):
+            return (yield)
+
+    @hookimpl
+    def streamer_on_transition(
+        self, request: Request, before: Status | None, after: Status
+    ) -> None:
+        """Let go of an attempt that is over; end it where its handler has not returned."""
+        if before is Status.PROCESSING:
+            self._tracing.left(request, after)

@@ -1,0 +1,45 @@
+"""What became of a handler's call, in a few words: no text of an error is among them."""
+
+from streamer_core import Reject
+from streamer_core.context import ContinueLater, Stopped
+from streamer_core.errors import CircuitOpen, Refused
+from streamer_core.model.message import Mode
+from streamer_core.plugin import Call, record
+
+
+@record
+class Outcome:
+    """An outcome's name, a class or code of the error that made it, and whether it is a fault."""
+
+    name: str
+    error: str = ""
+    is_failure: bool = False
+
+
+def outcome_of(call: Call, error: BaseException | None) -> Outcome:
+    """Say what became of a call, as the engine would."""
+    if isinstance(error, Stopped) or type(error).__name__ == "CancelledError":
+        return Outcome(name="stopped")
+    if call.context.remaining == 0:
+        return Outcome(name="timeout", error="TIMEOUT", is_failure=True)
+    if error is None:
+        return Outcome(name="stopped" if call.context.saw_stop else "completed")
+    return _of_error(call, error)
+
+
+def _of_error(call: Call, error: BaseException) -> Outcome:
+    if isinstance(error, ContinueLater):
+        return Outcome(name="continued")
+    if isinstance(error, CircuitOpen) and call.mode is Mode.ASYNC:
+        return Outcome(name="deferred", error=error.code)
+    if isinstance(error, Reject | Refused):
+        return Outcome(name="rejected", error=error.code)
+    return Outcome(name="failed", error=type(error).__qualname__, is_failure=True)
+
+
+_FAULTS = frozenset({"INTERNAL_ERROR", "STORAGE_ERROR"})
+
+
+def outcome_of_refusal(error: Refused) -> Outcome:
+    """Say why a message was not taken: it was refused, or the server failed."""
+    return Outcome(name="refused", error=error.code, is_failure=error.code in _FAULTS)

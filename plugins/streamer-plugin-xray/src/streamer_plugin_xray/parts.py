@@ -1,0 +1,86 @@
+"""Segments and subsegments of ours: begun under another, told of, sent once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aws_xray_sdk.core.models.facade_segment import FacadeSegment
+from aws_xray_sdk.core.models.traceid import TraceId
+
+from streamer_core.plugin import Call
+from streamer_plugin_xray.header import Header
+from streamer_plugin_xray.outcomes import Outcome, outcome_of
+
+_NOBODY = "0" * 16
+
+
+class Part:
+    """A segment or subsegment of ours, and the header by which others go on from it."""
+
+    def __init__(self, entity: Any, header: Header, fence: int) -> None:
+        self.entity = entity
+        self.header = header
+        self.fence = fence
+        self._lock = threading.Lock()
+
+    def annotate(self, **values: str | int) -> None:
+        """Add what X-Ray indexes."""
+        with self._lock:
+            if self.entity.in_progress:
+                for name, value in values.items():
+                    self.entity.put_annotation(name, value)
+
+    def told(self, outcome: Outcome) -> None:
+        """Say what became of it: a fault is ours, an error the asker's. No text of either."""
+        self.annotate(outcome=outcome.name, **({"error": outcome.error} if outcome.error else {}))
+        if outcome.is_failure:
+            self.entity.add_fault_flag()
+        elif outcome.error:
+            self.entity.add_error_flag()
+
+    def end(self, emitter: Any) -> None:
+        """Close and send it, once; subsegments that a handler left open go with it as they are."""
+        with self._lock:
+            if not self.entity.in_progress:
+                return
+            self.entity.close()
+        if self.entity.sampled:
+            emitter.send_entity(self.entity)
+
+
+def facade(header: Header) -> Any:
+    """Stand for the segment to go on under; None for the invocation's."""
+    if header.sampled is False:
+        return FacadeSegment("facade", header.parent or _NOBODY, header.root, sampled=False)
+    if header.root is None or header.parent is None:
+        return None
+    return FacadeSegment("facade", header.parent, header.root, sampled=True)
+
+
+def header_under(entity: Any, header: Header) -> Header:
+    """Give the header by which others go on under an entity that was begun with one."""
+    if not entity.sampled:
+        return Header(root=header.root or TraceId().to_id(), sampled=False)
+    return Header(root=entity.trace_id, parent=entity.id, sampled=True)
+
+
+def back(context: Any, entity: Any) -> None:
+    """Have an entity, or none, be current in this thread again."""
+    if entity is None:
+        context.clear_trace_entities()
+    else:
+        context.set_trace_entity(entity)
+
+
+@contextmanager
+def told(part: Part, call: Call) -> Iterator[None]:
+    """Say of a part what became of a call."""
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        part.told(outcome_of(call, error))

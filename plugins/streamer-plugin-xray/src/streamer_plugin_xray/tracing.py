@@ -1,0 +1,181 @@
+"""The segments of a request.
+
+```
+(the client's)
+└─ service        a message is taken: on Lambda a subsegment of the invocation's segment
+   ├─ service     an attempt, with the handler's own subsegments; on Lambda a subsegment, too
+   │  └─ push …   a subsegment sent by itself: it may be made when the attempt has ended
+   └─ push …      of a process that runs no attempt: the sweeper
+```
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+from aws_xray_sdk.core.models.facade_segment import FacadeSegment
+from aws_xray_sdk.core.models.subsegment import Subsegment
+
+from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
+from streamer_plugin_xray.header import NONE, STORED, Header, header_in
+from streamer_plugin_xray.outcomes import Outcome, outcome_of_refusal
+from streamer_plugin_xray.parts import Part, back, facade, header_under, told
+from streamer_plugin_xray.recorder import PinnedContext
+
+_MOST_KEPT = 4_096
+
+
+_taking: ContextVar[Part | None] = ContextVar("streamer-xray-taking", default=None)
+
+
+class Tracing:
+    """Makes segments of what the hooks tell.
+
+    Args:
+        recorder: the SDK's.
+        service: the name of segments.
+        ratio: how much is kept where nobody has decided.
+        random: gives 0 to 1.
+    """
+
+    def __init__(
+        self, recorder: Any, service: str, ratio: float, random: Callable[[], float]
+    ) -> None:
+        self._recorder = recorder
+        self._service = service
+        self._ratio = ratio
+        self._random = random
+        self._running: dict[str, Part] = {}
+
+    # -- a message
+
+    @contextmanager
+    def receiving(self, message: Message, tenant: str) -> Iterator[None]:
+        """Surround the taking of a message."""
+        with self._part(message.action, header_in(message.metadata), tenant) as part:
+            token = _taking.set(part)
+            try:
+                yield
+            except Refused as error:
+                part.told(outcome_of_refusal(error))
+                raise
+            finally:
+                _taking.reset(token)
+
+    def header_for(self, request: Request) -> Mapping[str, str]:
+        """Give the header of the message that a request came with, or of a redrive's new trace."""
+        part = _taking.get()
+        if request.redriven_from is None and part is not None:
+            return {STORED: str(part.header)}
+        with self._part(request.action, NONE, request.tenant) as redrive:
+            before = header_in(request.metadata).root
+            redrive.annotate(redriven_from=before or "")
+        return {STORED: str(redrive.header)}
+
+    # -- an attempt
+
+    def running(self, call: Call) -> AbstractContextManager[None]:
+        """Surround a handler: an attempt's part, or the message's where it is answered at once."""
+        message = _taking.get() if call.request is None else None
+        return self._attempt(call) if message is None else self._at_once(call, message)
+
+    @contextmanager
+    def _at_once(self, call: Call, part: Part) -> Iterator[None]:
+        self._keep(call.ref, part)
+        try:
+            with told(part, call):
+                yield
+        finally:
+            self._running.pop(call.ref, None)
+
+    @contextmanager
+    def _attempt(self, call: Call) -> Iterator[None]:
+        header, fence = header_in(call.metadata), call.request.fence if call.request else 0
+        with self._part(call.handler.action, header, call.principal.tenant, fence) as part:
+            part.annotate(attempt=call.attempt)
+            self._keep(call.ref, part)
+            with told(part, call):
+                yield
+
+    def left(self, request: Request, after: Status) -> None:
+        """Let go of a run that was settled; end its part where its handler has not returned.
+
+        What a slow client lacks of one that has ended is pushed yet: that one is kept.
+        """
+        part = self._running.get(request.ref)
+        if part is None or part.fence != request.fence:
+            return
+        if part.entity.in_progress:
+            part.told(Outcome(name="abandoned", error=after.value, is_failure=True))
+            part.end(self._recorder.emitter)
+        if not after.terminal:
+            self._running.pop(request.ref, None)
+
+    def _keep(self, ref: str, part: Part) -> None:
+        """Keep a run; of one that has lost its lease no hook tells the end: forget the oldest."""
+        self._running.pop(ref, None)
+        self._running[ref] = part
+        if len(self._running) > _MOST_KEPT:
+            with suppress(RuntimeError, StopIteration):  # another thread is at it
+                self._running.pop(next(iter(self._running)), None)
+
+    # -- what is pushed
+
+    @contextmanager
+    def pushing(self, pushes: Sequence[Push]) -> Iterator[None]:
+        """Surround a send."""
+        parts = [part for one in pushes if one.connections and (part := self._push(one))]
+        try:
+            yield
+        except BaseException:
+            for part in parts:
+                part.entity.add_fault_flag()
+            raise
+        finally:
+            for part in parts:
+                part.end(self._recorder.emitter)
+
+    def _push(self, push: Push) -> Part | None:
+        header = self._header_of(push)
+        if not header.sampled or header.parent is None:
+            return None
+        above = FacadeSegment("above", header.parent, header.root, sampled=True)
+        entity = Subsegment(f"push {push.message.type}", "remote", above)
+        entity.parent_id = header.parent
+        return Part(entity, header, 0)
+
+    def _header_of(self, push: Push) -> Header:
+        """Find what a push belongs to: a run in this process, else the request's own header."""
+        if push.message.ref is None:
+            return NONE  # an event is no request's
+        part = self._running.get(push.message.ref)
+        return part.header if part else header_in(push.message.metadata)
+
+    # -- parts
+
+    @contextmanager
+    def _part(self, action: str, header: Header, tenant: str, fence: int = 0) -> Iterator[Part]:
+        """Have a segment of ours be the one that is traced under in this thread."""
+        entity, restore = self._begun(action, header)
+        part = Part(entity, header_under(entity, header), fence)
+        part.annotate(action=action, tenant=tenant)
+        try:
+            yield part
+        finally:
+            part.end(self._recorder.emitter)
+            restore()
+
+    def _begun(self, action: str, header: Header) -> tuple[Any, Callable[[], None]]:
+        """Begin a segment, on Lambda a subsegment; give what goes back to the one before."""
+        context = self._recorder.context
+        if isinstance(context, PinnedContext):
+            pinned = context.pin(facade(header))
+            return self._recorder.begin_subsegment(action), partial(context.restore, pinned)
+        before = context.get_trace_entity()
+        sampled = header.sampled if header.sampled is not None else self._random() < self._ratio
+        segment = self._recorder.begin_segment(
+            self._service, traceid=header.root, parent_id=header.parent, sampling=int(sampled)
+        )
+        return segment, partial(back, context, before)
