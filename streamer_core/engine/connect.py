@@ -24,10 +24,20 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
         Refused: with the HTTP status to answer: 401, 403, 429, 503.
     """
     try:
-        connection = _admit(rt, handshake)
-        rt.store.put_connection(connection)
+        connection = _connected(rt, handshake)
     except Refused as error:
         rt.measure("connection.refused", tags={"code": error.code})
+        raise
+    rt.tell("streamer_on_connect", connection=connection)
+    rt.measure("connection.opened")
+    return connection
+
+
+def _connected(rt: Runtime, handshake: Handshake) -> Connection:
+    try:
+        connection = _admit(rt, handshake)
+        rt.store.put_connection(connection)
+    except Refused:
         raise
     except StoreError:
         rt.log.exception("connection could not be stored")
@@ -36,8 +46,6 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
         trace = trace_of(error, without=handshake.token)
         rt.log.error("connection failed", exception=trace)  # noqa: TRY400 - without the token
         raise Unavailable("The connection could not be opened") from None
-    rt.tell("streamer_on_connect", connection=connection)
-    rt.measure("connection.opened")
     return connection
 
 

@@ -11,6 +11,7 @@ from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Request
 from streamer_core.ports import Delivery
 
+_OWN_REASONS = frozenset({"gone", "expired"})
 _PAGE = 200
 _PATIENCE_S = 1.0
 _STEP_S = 0.05
@@ -58,8 +59,20 @@ def _judged(rt: Runtime, outgoing: Outgoing, verdicts: Mapping[str, Delivery]) -
             rt.log.error(
                 "message too large", type=outgoing.type, ref=outgoing.ref, bytes=len(outgoing.data)
             )
-    rt.measure("message.sent", len(verdicts) - len(busy), tags={"type": outgoing.type})
+    if rt.measuring:
+        _measure(rt, outgoing, sum(one is Delivery.DELIVERED for one in verdicts.values()))
+        if busy:
+            rt.measure("message.busy", len(busy), tags={"type": outgoing.type})
     return busy
+
+
+def _measure(rt: Runtime, outgoing: Outgoing, sent: int) -> None:
+    """Measure what the transport has taken, for so many connections."""
+    if not sent:
+        return
+    tags = {"type": outgoing.type}
+    rt.measure("message.sent", sent * len(outgoing.data), "bytes", tags, times=sent)
+    rt.measure("message.latency", max(0, rt.clock.now() - outgoing.at), "ms", tags)
 
 
 def _is_surrounded(rt: Runtime) -> bool:
@@ -117,7 +130,9 @@ def forget(rt: Runtime, connection_id: str, reason: str) -> None:
     connection = rt.store.delete_connection(connection_id)
     if connection is not None:
         rt.tell("streamer_on_disconnect", connection=connection, reason=reason)
-        rt.measure("connection.closed", tags={"reason": reason})
+        # The transport's word may be the client's own, any text at all.
+        known = reason if reason in _OWN_REASONS else "closed"
+        rt.measure("connection.closed", tags={"reason": known})
 
 
 def send_stored(

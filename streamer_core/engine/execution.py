@@ -42,7 +42,8 @@ class Execution(Running):
         self._stopped_at = 0.0
         self._interrupt: Callable[[], None] | None = None
         self._settled = False
-        self._deadline = rt.clock.monotonic() + timeout_ms / 1000
+        self.began = rt.clock.monotonic()
+        self._deadline = self.began + timeout_ms / 1000
         self.deadline_at = rt.clock.now() + timeout_ms
 
     # -- what a context asks

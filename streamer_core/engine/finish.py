@@ -79,8 +79,7 @@ def finish(rt: Runtime, finishes: Sequence[Finish]) -> None:
     for one, _ in stored:
         moved(rt, one.execution.request, one.ending.status)
         if one.ending.failure is not None:
-            request, failure = one.execution.request, one.ending.failure
-            rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+            dead_lettered(rt, one.execution.request, one.ending.failure)
 
 
 def _not_stored(execution: StoredExecution, error: StoreError) -> None:
@@ -133,7 +132,29 @@ def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
 def moved(rt: Runtime, request: Request, after: Status) -> None:
     """Tell observers where a run has left its request."""
     rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
+    measure_end(rt, request, after)
+
+
+def measure_end(rt: Runtime, request: Request, after: Status) -> None:
+    """Measure the end of a request, where that is how it stands now."""
     if after.terminal:
         tags = {"action": request.action, "outcome": after.value.lower()}
         rt.measure("request.ended", tags=tags)
         rt.measure("request.age", max(0, rt.clock.now() - request.created_at), "ms", tags)
+
+
+def measure_retry(rt: Runtime, request: Request, failure: Failure) -> None:
+    """Measure a failed attempt that another will follow."""
+    rt.measure("request.retried", tags={"action": request.action, "code": measured_code(failure)})
+
+
+def dead_lettered(rt: Runtime, request: Request, failure: Failure) -> None:
+    """Tell observers that a request failed for good."""
+    rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+    tags = {"action": request.action, "code": measured_code(failure)}
+    rt.measure("request.dead_lettered", tags=tags)
+
+
+def measured_code(failure: Failure) -> str:
+    """Give a failure's code as a tag: a handler's own have a dot, may be many, and are one here."""
+    return "REJECTED" if "." in failure.code else failure.code

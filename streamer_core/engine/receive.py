@@ -41,14 +41,18 @@ def store(rt: Runtime, those: Sequence[Storing]) -> list[Received]:
 
 def _stored(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
     try:
-        return submit.acknowledge(rt, storing, answer)
+        received = submit.acknowledge(rt, storing, answer)
     except Exception as error:  # noqa: BLE001 - each kind has its answer
-        return _failed(rt, error, storing.message)
+        received = _failed(rt, error, storing.message)
+    _measure_answer(rt, received)
+    return received
 
 
 def take(rt: Runtime, connection: Connection, data: bytes) -> Received | Storing:
     """Take one message as far as there is nothing to store: answered, or to be stored."""
     message: Message | None = None
+    rt.measure("message.received", len(data), "bytes")
+    taken: Received | Storing
     try:
         message = decode(
             data,
@@ -56,9 +60,17 @@ def take(rt: Runtime, connection: Connection, data: bytes) -> Received | Storing
             max_delay_ms=rt.settings.max_delay,
             new_id=rt.clock.new_id,
         )
-        return _handle(rt, connection, message)
+        taken = _handle(rt, connection, message)
     except Exception as error:  # noqa: BLE001 - each kind has its answer
-        return _failed(rt, error, message, data)
+        taken = _failed(rt, error, message, data)
+    if isinstance(taken, Received):
+        _measure_answer(rt, taken)
+    return taken
+
+
+def _measure_answer(rt: Runtime, received: Received) -> None:
+    if rt.measuring:
+        rt.measure("message.answered", sum(map(len, received.frames)), "bytes")
 
 
 def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes = b"") -> Received:

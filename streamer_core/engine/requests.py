@@ -3,6 +3,7 @@
 from typing import Any
 
 from streamer_core.engine import deliver, settle, topics, visible
+from streamer_core.engine.finish import measure_end
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Conflict, Invalid, NotFound
@@ -82,6 +83,7 @@ def cancel_stored(rt: Runtime, ref: str) -> Request | None:
             before=before.status,
             after=Status.CANCELLED,
         )
+        measure_end(rt, request, Status.CANCELLED)
         deliver.send_unsent(rt, ref)
     return request
 

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from streamer_core.context import KEEP
-from streamer_core.engine.finish import Finish, finish, lose, moved, prepared, see_off
+from streamer_core.engine.finish import (
+    Finish,
+    finish,
+    lose,
+    measure_retry,
+    moved,
+    prepared,
+    see_off,
+)
 from streamer_core.engine.outcome import Cancelled, Done, Failed, GiveBack, Lost, Outcome
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
@@ -128,7 +136,7 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> Finis
         return _cancelled(execution)
     execution.send_progress(snapshot)
     execution.mark_sent(rt.clock.monotonic())
-    rt.measure("request.retried", tags={"action": request.action, "code": failure.code})
+    measure_retry(rt, request, failure)
     moved(rt, request, Status.RETRYING)
     return None
 

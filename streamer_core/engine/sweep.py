@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from streamer_core.engine import deliver, settle
 from streamer_core.engine.dispatch import wake
+from streamer_core.engine.finish import dead_lettered, measure_end, measure_retry
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.snapshots import retrying
 from streamer_core.engine.verdict import verdict
@@ -111,6 +112,7 @@ def _retry(rt: Runtime, request: Request, failure: Failure, delay_ms: int) -> bo
         failure=failure,
         lapsed=True,
     )
+    measure_retry(rt, request, failure)
     _moved(rt, request, Status.RETRYING)
     message = encode.progress(rt.clock.now(), request.id, request.ref, snapshot)
     deliver.send(rt, message, rt.store.subscribers(request_subject(request.ref)))
@@ -129,7 +131,7 @@ def _end_failed(rt: Runtime, request: Request, failure: Failure) -> bool:
         lapsed=True,
     )
     _moved(rt, request, Status.FAILED)
-    rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+    dead_lettered(rt, request, failure)
     deliver.send_unsent(rt, request.ref)
     return True
 
@@ -167,6 +169,9 @@ def _end_cancelled(rt: Runtime, request: Request, *, lapsed: bool) -> bool:
 def _due(rt: Runtime) -> int:
     """Wake workers for what is due, and arm timers for what soon will be."""
     due = rt.store.due(rt.clock.now() + LOOK_AHEAD_MS, _PAGE)
+    now = rt.clock.now()
+    oldest = max((now - change.due_at for change in due), default=0)
+    rt.measure("request.oldest", max(0, oldest), "ms")
     for change in due:
         wake(rt, change)
     return len(due)
@@ -205,3 +210,4 @@ def _purge(rt: Runtime) -> int:
 def _moved(rt: Runtime, request: Request, after: Status) -> None:
     rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
     rt.measure("request.swept", tags={"action": request.action, "outcome": after.value.lower()})
+    measure_end(rt, request, after)

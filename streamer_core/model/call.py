@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamer_core.model.handler import HandlerSpec, TopicSpec
 from streamer_core.model.message import Message, Mode
@@ -54,29 +54,38 @@ class Outgoing:
         type: its `type` on the wire.
         data: the encoded message.
         request_id, ref: the request it is about, if it is about one.
+        at: when what it tells came to be, Unix ms: a chunk or an end was made, an event published.
     """
 
     type: str
     data: bytes = field(repr=False)
     request_id: str | None = None
     ref: str | None = None
+    at: int = 0
 
 
-@record
-class Metric:
+_NO_TAGS: Mapping[str, str] = {}
+
+
+class Metric(NamedTuple):
     """One measurement.
+
+    A message makes several: a tuple is made in a third of the time that a record takes.
 
     Args:
         name: dotted, as in `request.duration`.
         value: in `unit`.
         unit: `count`, `ms`, `bytes` or `gauge`.
         tags: few values each: action, outcome, mode; never a user's or a request's id.
+        times: how many things it measures together, `value` being their sum; other than 1 only in
+            `bytes`: one message for many connections.
     """
 
     name: str
     value: float = 1
     unit: str = "count"
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = _NO_TAGS
+    times: int = 1
 
 
 @record

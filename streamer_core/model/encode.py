@@ -70,14 +70,20 @@ def plain_and_size(value: Any) -> tuple[Any, int]:
     return made, len(data)
 
 
-def _outgoing(
-    kind: str, now: int, body: Mapping[str, Any], request_id: str | None, ref: str | None = None
+def _outgoing(  # noqa: PLR0917 - a message's parts, in order
+    kind: str,
+    now: int,
+    body: Mapping[str, Any],
+    request_id: str | None,
+    ref: str | None = None,
+    at: int | None = None,
 ) -> Outgoing:
     message: dict[str, Any] = {"type": kind, "timestamp": now}
     if request_id is not None:
         message["request_id"] = request_id
     message.update(body)
-    return Outgoing(type=kind, data=encode(message), request_id=request_id, ref=ref)
+    at = now if at is None else at
+    return Outgoing(type=kind, data=encode(message), request_id=request_id, ref=ref, at=at)
 
 
 def response(now: int, request_id: str, data: Any) -> Outgoing:
@@ -102,7 +108,7 @@ def progress(now: int, request_id: str, ref: str, snapshot: Snapshot) -> Outgoin
     }
     if snapshot.metadata is not None:
         body["metadata"] = snapshot.metadata
-    return _outgoing("progress", now, body, request_id, ref)
+    return _outgoing("progress", now, body, request_id, ref, snapshot.at)
 
 
 def update(request_id: str, ref: str, stored: Update) -> Outgoing:
