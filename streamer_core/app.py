@@ -224,9 +224,13 @@ class Streamer:
         for one in self.runtime.pulse.running:
             one.release()
 
+    def flush(self) -> None:
+        """Have plugins send on what they gathered: the process may be frozen after it."""
+        observe(self.hooks, "streamer_on_flush")
+
     def close(self) -> None:
         """End: plugins first, then the pulse, the transport and the store."""
-        observe(self.hooks, "streamer_on_flush")
+        self.flush()
         observe(self.hooks, "streamer_shutdown", app=self)
         self.runtime.pulse.close()
         self.transport.close()

@@ -305,3 +305,44 @@ def test_a_wake_for_another_functions_lane_is_passed_on(
 def test_the_sweeper_says_what_it_did(rig: Rig, connection: str) -> None:
     rig.clock.advance(3 * 60 * 60 * 1000)
     assert entries.sweeper(aws_events.SCHEDULED)["connections"] == 1
+
+
+class Flushes:
+    """Counts the flushes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @hookimpl
+    def streamer_on_flush(self) -> None:
+        self.count += 1
+
+
+def test_each_event_is_flushed_however_it_ends(
+    stream: tuple[Rig, Waker, Parking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, _, parking = stream
+    flushes = Flushes()
+    rig.plug(flushes)
+    parking.full = True
+    connection_id = rig.transport.connect()
+
+    def fail(*_: Any) -> None:
+        raise OSError
+
+    entries.connect(at(aws_events.connecting(BEARER), connection_id))
+    entries.connect(aws_events.connecting({}))
+    say(connection_id, {"action": "streamer.ping"})
+    entries.disconnect(at(aws_events.disconnecting(), connection_id))
+    entries.processor(aws_events.stream(aws_events.inserted(1)))
+    entries.sweeper(aws_events.SCHEDULED)
+    assert flushes.count == 6
+    for entry, event, verb in (
+        (entries.worker, {"ref": "x", "lane": "normal", "due_at": 1}, "work"),
+        (entries.sweeper, aws_events.SCHEDULED, "sweep"),
+        (entries.disconnect, at(aws_events.disconnecting(), connection_id), "disconnect"),
+    ):
+        monkeypatch.setattr(rig.app, verb, fail)
+        with pytest.raises(OSError):  # noqa: PT011 - raised above
+            entry(event)
+    assert flushes.count == 9

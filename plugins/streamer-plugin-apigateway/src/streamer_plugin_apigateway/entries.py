@@ -49,21 +49,28 @@ def router(event: Event, _: Any = None) -> Answer:
 def connected(app: Streamer, event: Event) -> Answer:
     """Let a client in, or refuse it."""
     handshake = events.handshake_of(event, allow_query_token=app.settings.core.allow_query_token)
-    try:
-        app.connect(handshake)
-    except Refused as error:
-        return events.refused(error)
-    return events.accepted(handshake)
+    with _flushed(app):
+        try:
+            app.connect(handshake)
+        except Refused as error:
+            return events.refused(error)
+        return events.accepted(handshake)
 
 
 def disconnected(app: Streamer, event: Event) -> Answer:
     """Forget a client."""
-    app.disconnect(events.connection_id_of(event), events.reason_of(event))
-    return events.OK
+    with _flushed(app):
+        app.disconnect(events.connection_id_of(event), events.reason_of(event))
+        return events.OK
 
 
 def routed(app: Streamer, event: Event) -> Answer:
     """Take a message."""
+    with _flushed(app):
+        return _routed(app, event)
+
+
+def _routed(app: Streamer, event: Event) -> Answer:
     connection_id = events.connection_id_of(event)
     connection = app.store.get_connection(connection_id)
     if connection is None:
@@ -87,6 +94,11 @@ def processor(event: Event, _: Any = None) -> Answer:
     parked is given back: Lambda brings it, and those after it, again.
     """
     app = application(handlers=False)
+    with _flushed(app):
+        return _processed(app, event)
+
+
+def _processed(app: Streamer, event: Event) -> Answer:
     for record in event["Records"]:
         try:
             change = app.store.change_of(record)
@@ -102,7 +114,7 @@ def processor(event: Event, _: Any = None) -> Answer:
 def worker(event: Event, context: Any = None) -> Answer:
     """Run one request for each wake: whoever's turn it is, else the one it was woken for."""
     app = application()
-    with _ending_in_time(app, context):
+    with _flushed(app), _ending_in_time(app, context):
         for change in wakes.woken_for(event):
             _work(app, change)
     return {}
@@ -110,9 +122,11 @@ def worker(event: Event, context: Any = None) -> Answer:
 
 def sweeper(_: Event, __: Any = None) -> Mapping[str, int]:
     """Make a round of the sweeper, each minute."""
-    swept = asdict(application(handlers=False).sweep())
-    get_logger().info("swept", **swept)
-    return swept
+    app = application(handlers=False)
+    with _flushed(app):
+        swept = asdict(app.sweep())
+        get_logger().info("swept", **swept)
+        return swept
 
 
 def _work(app: Streamer, change: Change) -> None:
@@ -144,6 +158,15 @@ def _keys(record: Event) -> str:
     """Give what of a record may be logged: which one it is, not what is in it."""
     parts = record.get("dynamodb") or {} if isinstance(record, dict) else {}
     return json.dumps([parts.get("SequenceNumber"), parts.get("Keys")], default=str)
+
+
+@contextmanager
+def _flushed(app: Streamer) -> Iterator[None]:
+    """Have plugins send on what they gathered: the process is frozen once the event is over."""
+    try:
+        yield
+    finally:
+        app.flush()
 
 
 @contextmanager
