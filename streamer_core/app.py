@@ -222,7 +222,7 @@ class Streamer:
                     one.stop("drain")
             time.sleep(_DRAIN_STEP_S)
         for one in self.runtime.pulse.running:
-            one.release()
+            one.inside(one.release)
 
     def flush(self) -> None:
         """Have plugins send on what they gathered: the process may be frozen after it."""

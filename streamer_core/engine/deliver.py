@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from streamer_core import log
+from streamer_core.engine import about
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import StoreError
 from streamer_core.model import encode
@@ -128,10 +130,12 @@ def forget_if_possible(rt: Runtime, connection_id: str, reason: str) -> None:
 def forget(rt: Runtime, connection_id: str, reason: str) -> None:
     """Forget a connection and its subscriptions, and tell observers once."""
     connection = rt.store.delete_connection(connection_id)
-    if connection is not None:
+    if connection is None:
+        return
+    # The transport's word may be the client's own, any text at all.
+    known = reason if reason in _OWN_REASONS else "closed"
+    with log.about(about.message, connection):
         rt.tell("streamer_on_disconnect", connection=connection, reason=reason)
-        # The transport's word may be the client's own, any text at all.
-        known = reason if reason in _OWN_REASONS else "closed"
         rt.measure("connection.closed", tags={"reason": known})
 
 

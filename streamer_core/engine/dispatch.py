@@ -1,6 +1,7 @@
 """The change feed's records: wake whoever has to do something about one."""
 
-from streamer_core.engine import deliver
+from streamer_core import log
+from streamer_core.engine import about, deliver
 from streamer_core.engine.runtime import Runtime
 from streamer_core.ports import Change, ChangeKind
 
@@ -10,10 +11,11 @@ def wake(rt: Runtime, change: Change) -> None:
 
     A record may come twice or late: the claim decides who runs a request.
     """
-    if change.kind is ChangeKind.ENDED:
-        deliver.send_unsent(rt, change.ref)
-    else:
-        _tell_of(rt, change)
+    with log.about(about.ref, change.ref):
+        if change.kind is ChangeKind.ENDED:
+            deliver.send_unsent(rt, change.ref)
+        else:
+            _tell_of(rt, change)
 
 
 def _tell_of(rt: Runtime, change: Change) -> None:

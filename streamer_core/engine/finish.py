@@ -74,12 +74,16 @@ def finish(rt: Runtime, finishes: Sequence[Finish]) -> None:
         if isinstance(answer, Held):
             stored.append((one, answer))
         else:
-            _not_stored(one.execution, answer)
+            one.execution.inside(_not_stored, one.execution, answer)
     _send(rt, stored)
     for one, _ in stored:
-        moved(rt, one.execution.request, one.ending.status)
-        if one.ending.failure is not None:
-            dead_lettered(rt, one.execution.request, one.ending.failure)
+        one.execution.inside(_tell, rt, one)
+
+
+def _tell(rt: Runtime, one: Finish) -> None:
+    moved(rt, one.execution.request, one.ending.status)
+    if one.ending.failure is not None:
+        dead_lettered(rt, one.execution.request, one.ending.failure)
 
 
 def _not_stored(execution: StoredExecution, error: StoreError) -> None:
@@ -101,19 +105,21 @@ def lose(execution: StoredExecution) -> None:
 
 def _send(rt: Runtime, stored: Sequence[tuple[Finish, Held]]) -> None:
     """Send what leads up to each end by itself, and then all ends at once."""
-    ends: list[tuple[StoredExecution, int, Outgoing]] = []
-    for one, held in stored:
-        execution = one.execution
-        execution.learn(held)
-        if one.unsent is not None:
-            execution.send_progress(one.unsent)
-        *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
-        for number, message in before:
-            execution.fell_behind(deliver.send(rt, message, execution.ready), number)
-        ends.append((execution, seq, end))
+    ends = [one.execution.inside(_lead_up, rt, one, held) for one, held in stored]
     busy = deliver.send_each(rt, [(end, execution.ready) for execution, _, end in ends])
     for (execution, seq, _), those in zip(ends, busy, strict=True):
         execution.fell_behind(those, seq)
+
+
+def _lead_up(rt: Runtime, one: Finish, held: Held) -> tuple[StoredExecution, int, Outgoing]:
+    execution = one.execution
+    execution.learn(held)
+    if one.unsent is not None:
+        execution.send_progress(one.unsent)
+    *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
+    for number, message in before:
+        execution.fell_behind(deliver.send(rt, message, execution.ready), number)
+    return execution, seq, end
 
 
 def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
@@ -123,10 +129,10 @@ def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
         time.sleep(_BUSY_STEP_S)
         waited += _BUSY_STEP_S
         for one in slow:
-            one.catch_up()
+            one.inside(one.catch_up)
     now = rt.clock.monotonic()
     for one in executions:
-        one.mark_sent(now)
+        one.inside(one.mark_sent, now)
 
 
 def moved(rt: Runtime, request: Request, after: Status) -> None:

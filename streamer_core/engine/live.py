@@ -56,6 +56,7 @@ class LiveExecution(Execution):
             context=context_of(
                 self, request_id=message.id, ref=self._ref, metadata=message.metadata
             ),
+            on_enter=self.entered,
             on_stop=self.on_stop,
         )
 

@@ -43,7 +43,7 @@ def settle(rt: Runtime, settlings: Sequence[Settling]) -> None:
         finishes: list[Finish] = []
         for execution, outcome in settlings:
             held.enter_context(execution.writing())
-            if execution.take() and (end := _guarded(execution, outcome)) is not None:
+            if execution.take() and (end := execution.inside(_guarded, execution, outcome)):
                 finishes.append(end)
         if not finishes:
             return

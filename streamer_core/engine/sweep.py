@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
-from streamer_core.engine import deliver, settle
+from streamer_core import log
+from streamer_core.engine import about, deliver, settle
 from streamer_core.engine.dispatch import wake
 from streamer_core.engine.finish import dead_lettered, measure_end, measure_retry
 from streamer_core.engine.runtime import Runtime
@@ -70,11 +71,18 @@ def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> in
     done = 0
     for _ in range(_MOST_PAGES):
         page = read()
-        dealt = sum(map(deal, page))
+        dealt = sum(_dealt_with(one, deal) for one in page)
         done += dealt
         if len(page) < _PAGE or not dealt:
             break
     return done
+
+
+def _dealt_with(one: T, deal: Callable[[T], bool]) -> bool:
+    if not isinstance(one, Request):
+        return deal(one)
+    with log.about(about.request, one):
+        return deal(one)
 
 
 def _recover(rt: Runtime, request: Request) -> bool:

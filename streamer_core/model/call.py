@@ -11,6 +11,10 @@ from streamer_core.model.request import Request
 from streamer_core.records import record
 
 
+def _do_nothing() -> None:
+    """Take no notice: no log line is made of this call."""
+
+
 def _ignore(_: object) -> None:
     """Take no notice: nothing will interrupt this call."""
 
@@ -30,6 +34,7 @@ class Call:
         payload: validated: what the handler's payload parameter will get.
         request: the stored record; None for a sync request.
         context: what the handler holds, a `streamer_core.Context`.
+        on_enter: called when all that surrounds the handler has begun, in its thread.
         on_stop: whoever runs the handler gives it what interrupts the run, and None afterwards.
     """
 
@@ -43,6 +48,7 @@ class Call:
     payload: Any = None
     request: Request | None = None
     context: Any = field(default=None, repr=False)
+    on_enter: Callable[[], None] = field(default=_do_nothing, repr=False)
     on_stop: Callable[[Callable[[], None] | None], None] = field(default=_ignore, repr=False)
 
 
