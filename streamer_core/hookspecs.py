@@ -187,7 +187,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), cloudwatch
+    (`streamer cloudwatch`).
     """
 
 
@@ -300,7 +301,8 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: cloudwatch (begins to write at each interval); planned: otel,
+    tenancy.
     """
 
 
@@ -938,7 +940,7 @@ def streamer_on_transition(request: Request, before: Status | None, after: Statu
                     self.ended[request.action, after] += 1
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: none yet; planned: otel.
     """
 
 
@@ -1006,7 +1008,7 @@ def streamer_on_dead_letter(request: Request, failure: Failure) -> None:
                     get_logger().error("dead letter", ref=request.ref, kind=failure.kind)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq, cloudwatch.
+    Added in 0.1. Implemented by: none yet; planned: dlq.
     """
 
 
@@ -1039,7 +1041,8 @@ def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
                 (self.open.add if after == "open" else self.open.discard)(name)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, circuitbreaker (which calls it).
+    Added in 0.1. Implemented by: cloudwatch (counts them); planned: circuitbreaker (which calls
+    it).
     """
 
 
@@ -1052,8 +1055,8 @@ def streamer_on_metric(metric: Metric) -> None:
     Answers (observe): all are told; what they give back is ignored.
 
     Args:
-        metric: dotted name, value, unit (`count`, `ms`, `bytes`, `gauge`), tags of few values each;
-            never a user's or a request's id.
+        metric: dotted name, value, unit (`count`, `ms`, `bytes`, `gauge`), tags of few values each,
+            never a user's or a request's id; in bytes, how many `times` value adds up.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
     Blocks: must not: add it up, and send what was gathered in `streamer_on_flush` or a thread.
@@ -1073,7 +1076,7 @@ def streamer_on_metric(metric: Metric) -> None:
                     self.totals[metric.name, *sorted(metric.tags.items())] += metric.value
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: cloudwatch (adds it up); planned: otel.
     """
 
 
@@ -1081,8 +1084,8 @@ def streamer_on_metric(metric: Metric) -> None:
 def streamer_on_flush() -> None:
     """Send on what was gathered: this process may be frozen or ended after it.
 
-    Called: once in `Streamer.close`, before `streamer_shutdown`. An entry whose process may be
-    frozen between events, as on Lambda, calls it after each.
+    Called: by `Streamer.flush`. `Streamer.close` calls that once, before `streamer_shutdown`; an
+    entry whose process may be frozen between events, as on Lambda, after each.
     Answers (observe): all are told; what they give back is ignored.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
@@ -1109,7 +1112,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: cloudwatch (writes its lines); planned: otel.
     """
 
 
@@ -1184,5 +1187,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel.
+    Added in 0.1. Implemented by: cloudwatch (writes what is left); planned: otel.
     """
