@@ -76,8 +76,9 @@ format: $(STAMP) ## Mend what ruff can mend, and format
 	@$(PY) -m ruff format .
 
 # Neither asks AWS, nor tells it anything.
-validate: $(SAM) ## Check lambdas/template.yaml as AWS would
-	@.venv/sam/bin/cfn-lint lambdas/template.yaml
+validate: $(SAM) ## Check lambdas/template.yaml, and that of the metrics, as AWS would
+	@.venv/bin/streamer cloudwatch template > .venv/cloudwatch.json
+	@.venv/sam/bin/cfn-lint lambdas/template.yaml .venv/cloudwatch.json
 	@SAM_CLI_TELEMETRY=0 .venv/sam/bin/sam validate --lint --template lambdas/template.yaml --region us-east-1
 
 build: $(STAMP) ## Make the Lambda bundles of a project in build/lambdas (PROJECT=folder)

@@ -254,15 +254,15 @@ class Streamer:
                     one.stop("drain")
             time.sleep(_DRAIN_STEP_S)
         for one in self.runtime.pulse.running:
-            one.release()
+            one.inside(one.release)
+
+    def flush(self) -> None:
+        """Have plugins send on what they gathered: the process may be frozen after it."""
+        observe(self.hooks, "streamer_on_flush")
 
     def rename(self) -> None:
         """Take another name as a worker: this process is a copy, one of many of one snapshot."""
         self.runtime.worker = _worker_name(self.clock)
-
-    def flush(self) -> None:
-        """Have the plugins send on what they gathered: this process may be frozen next."""
-        observe(self.hooks, "streamer_on_flush")
 
     def close(self) -> None:
         """End: plugins first, then the pulse, the transport and the store."""

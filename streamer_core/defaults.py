@@ -68,6 +68,7 @@ class Defaults:
     @hookimpl(trylast=True)
     def streamer_execute(self, call: Call) -> Any:
         """Call the handler; an `async def` runs to its end on this thread's own event loop."""
+        call.on_enter()
         given = {"payload": call.payload, "context": call.context, "principal": call.principal}
         arguments = {name: given[what] for name, what in call.handler.bindings.items()}
         result = call.handler.call(**arguments)

@@ -31,7 +31,8 @@ class Manager(pluggy.PluginManager):
     """A plugin manager that knows the hook specifications.
 
     `calls` has a function for each hook, which answers as `hook` does: measured, a call of a hook
-    with one implementation takes 0.5 µs there, where pluggy prepares for many in 3 µs.
+    with one implementation takes 0.5 µs there, where pluggy prepares for many in 3 µs. `takers` are
+    the implementations of `streamer_on_metric`, which is called several times for each message.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,7 @@ class Manager(pluggy.PluginManager):
         """Forget the ways to the hooks as they were."""
         self.calls: Any = _Calls(self.hook)
         self._implementations: dict[str, Sequence[pluggy.HookImpl]] = {}
+        self.takers = self.implementations("streamer_on_metric")
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Register a plugin."""
@@ -114,7 +116,12 @@ def observe(manager: Manager, hook: str, **arguments: Any) -> None:
         try:
             implementation.function(*[arguments[name] for name in implementation.argnames])
         except Exception:  # noqa: BLE001 - an observer may fail in any way
-            get_logger().exception("observer failed", plugin=implementation.plugin_name, hook=hook)
+            observer_failed(implementation, hook)
+
+
+def observer_failed(implementation: pluggy.HookImpl, hook: str) -> None:
+    """Log what an observer raised."""
+    get_logger().exception("observer failed", plugin=implementation.plugin_name, hook=hook)
 
 
 def collect(

@@ -189,7 +189,7 @@ def streamer_register_commands(cli: Any) -> None:
 
     Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
     (`streamer token`, `streamer jwt`), circuitbreaker (`streamer circuits`), ratelimit (`streamer
-    ratelimit`), dlq (`streamer dlq`).
+    ratelimit`), dlq (`streamer dlq`), cloudwatch (`streamer cloudwatch`).
     """
 
 
@@ -302,7 +302,8 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker, otel, xray; planned: cloudwatch, tenancy.
+    Added in 0.1. Implemented by: circuitbreaker, otel, xray, cloudwatch (begins to write at each
+    interval); planned: tenancy.
     """
 
 
@@ -1161,7 +1162,7 @@ def streamer_on_transition(request: Request, before: Status | None, after: Statu
                     self.ended[request.action, after] += 1
         ```
 
-    Added in 0.1. Implemented by: otel, xray; planned: cloudwatch.
+    Added in 0.1. Implemented by: otel, xray.
     """
 
 
@@ -1229,7 +1230,7 @@ def streamer_on_dead_letter(request: Request, failure: Failure) -> None:
                     get_logger().error("dead letter", ref=request.ref, kind=failure.kind)
         ```
 
-    Added in 0.1. Implemented by: dlq; planned: cloudwatch.
+    Added in 0.1. Implemented by: dlq.
     """
 
 
@@ -1262,7 +1263,7 @@ def streamer_on_circuit_change(name: str, before: str, after: str) -> None:
                 (self.open.add if after == "open" else self.open.discard)(name)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch.
+    Added in 0.1. Implemented by: cloudwatch (counts them).
     """
 
 
@@ -1275,8 +1276,8 @@ def streamer_on_metric(metric: Metric) -> None:
     Answers (observe): all are told; what they give back is ignored.
 
     Args:
-        metric: dotted name, value, unit (`count`, `ms`, `bytes`, `gauge`), tags of few values each;
-            never a user's or a request's id.
+        metric: dotted name, value, unit (`count`, `ms`, `bytes`, `gauge`), tags of few values each,
+            never a user's or a request's id; in bytes, how many `times` value adds up.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
     Blocks: must not: add it up, and send what was gathered in `streamer_on_flush` or a thread.
@@ -1296,7 +1297,7 @@ def streamer_on_metric(metric: Metric) -> None:
                     self.totals[metric.name, *sorted(metric.tags.items())] += metric.value
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch.
+    Added in 0.1. Implemented by: cloudwatch (adds it up).
     """
 
 
@@ -1333,8 +1334,8 @@ def streamer_on_sweep() -> None:
 def streamer_on_flush() -> None:
     """Send on what was gathered: this process may be frozen or ended after it.
 
-    Called: once in `Streamer.close`, before `streamer_shutdown`. An entry whose process may be
-    frozen between events, as on Lambda, calls it after each (`Streamer.flush`).
+    Called: by `Streamer.flush`. `Streamer.close` calls that once, before `streamer_shutdown`; an
+    entry whose process may be frozen between events, as on Lambda, after each.
     Answers (observe): all are told; what they give back is ignored.
 
     Raises: what is raised is logged as `observer failed` with the plugin's name; nothing else.
@@ -1361,7 +1362,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker, dlq, otel; planned: cloudwatch.
+    Added in 0.1. Implemented by: circuitbreaker, dlq, otel, cloudwatch (writes its lines).
     """
 
 
@@ -1441,5 +1442,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: dlq.
+    Added in 0.1. Implemented by: dlq, cloudwatch (writes what is left).
     """

@@ -1,8 +1,14 @@
 """Structured logging. Secrets are taken out by name, whoever logs them."""
 
+import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 _SECRET_NAMES = (
@@ -10,6 +16,10 @@ _SECRET_NAMES = (
     *("api_key", "apikey", "access_key", "private_key"),
 )
 REDACTED = "[redacted]"
+ABOUT: ContextVar[Sequence[Any] | None] = ContextVar("streamer_about", default=None)
+"""What this thread is at: a function that gives the fields of its log lines, and its arguments.
+
+To set it costs a message a tenth of a microsecond; the fields are made if a line is."""
 _INFO = 20  # logging.INFO: only structlog, which is seldom needed, needs that module
 
 
@@ -26,8 +36,33 @@ def get_logger(**bound: Any) -> Any:
     return structlog.get_logger("streamer", **bound)
 
 
+@contextmanager
+def about(*what: Any) -> Iterator[None]:
+    """Have lines tell what they are about: `ABOUT` for as long as the block runs."""
+    token = ABOUT.set(what)
+    try:
+        yield
+    finally:
+        ABOUT.reset(token)
+
+
+def merge_about(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Add what the line is about, where it does not say so itself; a structlog processor."""
+    if (what := ABOUT.get()) is not None:
+        make, *given = what
+        for name, value in make(*given).items():
+            if value is not None:
+                event.setdefault(name, value)
+    return event
+
+
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Blank every value whose name says that it is a secret; a structlog processor."""
+    """Blank every value whose name says that it is a secret, and tokens in text.
+
+    A structlog processor; after the one that makes an exception text.
+    """
     for name, value in event.items():
         event[name] = _redacted(name, value)
     return event
@@ -37,11 +72,33 @@ def _redacted(name: str, value: Any) -> Any:
     lowered = name.lower()
     if any(secret in lowered for secret in _SECRET_NAMES):
         return REDACTED
-    if isinstance(value, dict):
-        return {key: _redacted(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple | AbstractSet):
         return [_redacted("", item) for item in value]
-    return value
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = [one.name for one in fields(value) if one.repr]
+        return {one: _redacted(one, getattr(value, one)) for one in shown}
+    return value if value is None or isinstance(value, int | float) else _scrubbed(value)
+
+
+def _scrubbed(value: Any) -> str:
+    named, bearer = _secrets_in_text()
+    text = value if isinstance(value, str) else repr(value)
+    return named.sub(rf"\g<1>{REDACTED}", bearer.sub(REDACTED, text))
+
+
+@cache
+def _secrets_in_text() -> tuple["re.Pattern[str]", "re.Pattern[str]"]:
+    """Give what finds a secret by its name, and what finds a token by its looks.
+
+    The first in JSON, in a `repr` or in an address: `"token": "…"`, `token='…'`, `token=…&`. The
+    second behind `Bearer`, in our subprotocol, and a JSON web token anywhere.
+    """
+    names = "|".join(_SECRET_NAMES)
+    named = rf"""((?:{names})[\w-]*(?:['"]\s*:\s*|=)['"]?)(?!\[redacted)[^\s'"&,;)}}\]]+"""
+    bearer = r"(?<=\bbearer[ .])[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
+    return re.compile(named, re.IGNORECASE), re.compile(bearer, re.IGNORECASE)
 
 
 def trace_of(error: BaseException, *, without: str | None) -> str:
@@ -61,14 +118,14 @@ def configure(*, json_lines: bool, level: int = _INFO) -> None:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    trace = [structlog.processors.format_exc_info] if json_lines else []
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            merge_about,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             redact,
-            *trace,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from streamer_core.log import redact
+from streamer_core.log import merge_about, redact
 from tests.e2e.kit.seed import LONG, SEED
 
 # Whoever runs the tests in the background may have it ignored, and processes inherit that.
@@ -42,9 +42,10 @@ def logs() -> Iterator[Lines]:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            merge_about,
             structlog.processors.add_log_level,
-            redact,
             structlog.processors.format_exc_info,
+            redact,
             keep,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(0),

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from streamer_core.engine import deliver
+from streamer_core import log
+from streamer_core.engine import about, deliver
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import (
     Forbidden,
@@ -12,7 +13,6 @@ from streamer_core.errors import (
     Unauthorized,
     Unavailable,
 )
-from streamer_core.log import trace_of
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
 
@@ -23,21 +23,31 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
     Raises:
         Refused: with the HTTP status to answer: 401, 403, 429, 503.
     """
+    with log.about(about.handshake, handshake):
+        try:
+            connection = _connected(rt, handshake)
+        except Refused as error:
+            rt.measure("connection.refused", tags={"code": error.code})
+            raise
+    with log.about(about.message, connection):
+        rt.tell("streamer_on_connect", connection=connection)
+        rt.measure("connection.opened")
+    return connection
+
+
+def _connected(rt: Runtime, handshake: Handshake) -> Connection:
     try:
         connection = _admit(rt, handshake)
         rt.store.put_connection(connection)
-    except Refused as error:
-        rt.measure("connection.refused", tags={"code": error.code})
+    except Refused:
         raise
     except StoreError:
         rt.log.exception("connection could not be stored")
         raise StorageFailed("The connection could not be stored") from None
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
-        trace = trace_of(error, without=handshake.token)
+        trace = log.trace_of(error, without=handshake.token)
         rt.log.error("connection failed", exception=trace)  # noqa: TRY400 - without the token
         raise Unavailable("The connection could not be opened") from None
-    rt.tell("streamer_on_connect", connection=connection)
-    rt.measure("connection.opened")
     return connection
 
 

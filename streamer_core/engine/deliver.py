@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from streamer_core import log
+from streamer_core.engine import about
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import StoreError
 from streamer_core.model import encode
@@ -13,6 +15,7 @@ from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Request
 from streamer_core.ports import Delivery
 
+_OWN_REASONS = frozenset({"gone", "expired"})
 _PAGE = 200
 _PATIENCE_S = 1.0
 _STEP_S = 0.05
@@ -69,10 +72,20 @@ def _judged(rt: Runtime, push: Push, verdicts: Mapping[str, Delivery]) -> list[s
             )
         elif verdict is not Delivery.DELIVERED:
             busy.append(connection_id)
-    if push.connections:
-        sent = len(push.connections) - len(busy)
-        rt.measure("message.sent", sent, tags={"type": outgoing.type})
+    if rt.measuring:
+        _measure(rt, outgoing, sum(one is Delivery.DELIVERED for one in verdicts.values()))
+        if busy:
+            rt.measure("message.busy", len(busy), tags={"type": outgoing.type})
     return busy
+
+
+def _measure(rt: Runtime, outgoing: Outgoing, sent: int) -> None:
+    """Measure what the transport has taken, for so many connections."""
+    if not sent:
+        return
+    tags = {"type": outgoing.type}
+    rt.measure("message.sent", sent * len(outgoing.data), "bytes", tags, times=sent)
+    rt.measure("message.latency", max(0, rt.clock.now() - outgoing.at), "ms", tags)
 
 
 def send_patiently(rt: Runtime, outgoing: Outgoing, connection_id: str) -> bool:
@@ -112,9 +125,13 @@ def forget_if_possible(rt: Runtime, connection_id: str, reason: str) -> None:
 def forget(rt: Runtime, connection_id: str, reason: str) -> None:
     """Forget a connection and its subscriptions, and tell observers once."""
     connection = rt.store.delete_connection(connection_id)
-    if connection is not None:
+    if connection is None:
+        return
+    # The transport's word may be the client's own, any text at all.
+    known = reason if reason in _OWN_REASONS else "closed"
+    with log.about(about.message, connection):
         rt.tell("streamer_on_disconnect", connection=connection, reason=reason)
-        rt.measure("connection.closed", tags={"reason": reason})
+        rt.measure("connection.closed", tags={"reason": known})
 
 
 def send_stored(

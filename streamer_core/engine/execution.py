@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 from streamer_core.context import Context, ContinueLater
 from streamer_core.engine import topics
@@ -24,6 +25,8 @@ from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Mode
 from streamer_core.model.principal import Principal
 
+T = TypeVar("T")
+
 _CIRCUIT_WAIT_MS = 5_000
 
 
@@ -42,7 +45,9 @@ class Execution(Running):
         self._stopped_at = 0.0
         self._interrupt: Callable[[], None] | None = None
         self._settled = False
-        self._deadline = rt.clock.monotonic() + timeout_ms / 1000
+        self._inside = copy_context()
+        self.began = rt.clock.monotonic()
+        self._deadline = self.began + timeout_ms / 1000
         self.deadline_at = rt.clock.now() + timeout_ms
 
     # -- what a context asks
@@ -66,6 +71,16 @@ class Execution(Running):
             name=name, deadline=self.deadline_at
         )
         return guard
+
+    # -- logging
+
+    def entered(self) -> None:
+        """Remember what plugins have bound to log lines, ids of a trace for one."""
+        self._inside = copy_context()
+
+    def inside(self, call: Callable[..., T], *given: Any) -> T:
+        """Call with what log lines of the handler are bound to: it may have ended since."""
+        return self._inside.copy().run(call, *given)
 
     # -- stopping and settling
 
@@ -145,7 +160,7 @@ def call_handler(execution: Execution, call: Call) -> Outcome:
         return _continued(execution, call, error)
     if isinstance(error, CircuitOpen) and call.mode is Mode.ASYNC:
         return GiveBack(delay_ms=error.retry_after_ms or _CIRCUIT_WAIT_MS)
-    _log_failure(context, error)
+    execution.inside(_log_failure, context, error)
     return execution.failed(error)
 
 

@@ -74,13 +74,16 @@ def finish(rt: Runtime, finishes: Sequence[Finish]) -> None:
         if isinstance(answer, Held):
             stored.append((one, answer))
         else:
-            _not_stored(one.execution, answer)
+            one.execution.inside(_not_stored, one.execution, answer)
     _send(rt, stored)
     for one, _ in stored:
-        moved(rt, one.execution.request, one.ending.status)
-        if one.ending.failure is not None:
-            request, failure = one.execution.request, one.ending.failure
-            rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+        one.execution.inside(_tell, rt, one)
+
+
+def _tell(rt: Runtime, one: Finish) -> None:
+    moved(rt, one.execution.request, one.ending.status)
+    if one.ending.failure is not None:
+        dead_lettered(rt, one.execution.request, one.ending.failure)
 
 
 def _not_stored(execution: StoredExecution, error: StoreError) -> None:
@@ -102,19 +105,21 @@ def lose(execution: StoredExecution) -> None:
 
 def _send(rt: Runtime, stored: Sequence[tuple[Finish, Held]]) -> None:
     """Send what leads up to each end by itself, and then all ends at once."""
-    ends: list[tuple[StoredExecution, int, Outgoing]] = []
-    for one, held in stored:
-        execution = one.execution
-        execution.learn(held)
-        if one.unsent is not None:
-            execution.send_progress(one.unsent)
-        *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
-        for number, message in before:
-            execution.fell_behind(deliver.send(rt, message, execution.ready), number)
-        ends.append((execution, seq, end))
+    ends = [one.execution.inside(_lead_up, rt, one, held) for one, held in stored]
     busy = deliver.send_each(rt, [(end, execution.ready) for execution, _, end in ends])
     for (execution, seq, _), those in zip(ends, busy, strict=True):
         execution.fell_behind(those, seq)
+
+
+def _lead_up(rt: Runtime, one: Finish, held: Held) -> tuple[StoredExecution, int, Outgoing]:
+    execution = one.execution
+    execution.learn(held)
+    if one.unsent is not None:
+        execution.send_progress(one.unsent)
+    *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
+    for number, message in before:
+        execution.fell_behind(deliver.send(rt, message, execution.ready), number)
+    return execution, seq, end
 
 
 def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
@@ -124,16 +129,38 @@ def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
         time.sleep(_BUSY_STEP_S)
         waited += _BUSY_STEP_S
         for one in slow:
-            one.catch_up()
+            one.inside(one.catch_up)
     now = rt.clock.monotonic()
     for one in executions:
-        one.mark_sent(now)
+        one.inside(one.mark_sent, now)
 
 
 def moved(rt: Runtime, request: Request, after: Status) -> None:
     """Tell observers where a run has left its request."""
     rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
+    measure_end(rt, request, after)
+
+
+def measure_end(rt: Runtime, request: Request, after: Status) -> None:
+    """Measure the end of a request, where that is how it stands now."""
     if after.terminal:
         tags = {"action": request.action, "outcome": after.value.lower()}
         rt.measure("request.ended", tags=tags)
         rt.measure("request.age", max(0, rt.clock.now() - request.created_at), "ms", tags)
+
+
+def measure_retry(rt: Runtime, request: Request, failure: Failure) -> None:
+    """Measure a failed attempt that another will follow."""
+    rt.measure("request.retried", tags={"action": request.action, "code": measured_code(failure)})
+
+
+def dead_lettered(rt: Runtime, request: Request, failure: Failure) -> None:
+    """Tell observers that a request failed for good."""
+    rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+    tags = {"action": request.action, "code": measured_code(failure)}
+    rt.measure("request.dead_lettered", tags=tags)
+
+
+def measured_code(failure: Failure) -> str:
+    """Give a failure's code as a tag: a handler's own have a dot, may be many, and are one here."""
+    return "REJECTED" if "." in failure.code else failure.code

@@ -37,6 +37,7 @@ class LiveExecution(Execution):
         self._snapshot = _NOTHING_YET
         self._unsent: Snapshot | None = None
         self._progress_due = 0.0
+        self._outcome = "completed"
         self._send = threading.Lock()
         self._last_word: Outgoing | None = None
         self._sending_last = threading.Lock()
@@ -55,6 +56,7 @@ class LiveExecution(Execution):
             context=context_of(
                 self, request_id=message.id, ref=self._ref, metadata=message.metadata
             ),
+            on_enter=self.entered,
             on_stop=self.on_stop,
         )
 
@@ -63,6 +65,7 @@ class LiveExecution(Execution):
     def progress(self, percentage: float, message: str, metadata: Mapping[str, Any] | None) -> None:
         """Take a snapshot; the pulse sends the newest."""
         with self._lock:
+            skipped = self._unsent is not None
             self._snapshot = self._unsent = next_snapshot(
                 self._snapshot,
                 percentage,
@@ -71,6 +74,8 @@ class LiveExecution(Execution):
                 after=self._seq,
                 at=self.rt.clock.now(),
             )
+        if skipped:
+            self.rt.measure("progress.coalesced")
         if self.rt.clock.monotonic() >= self._progress_due:
             self.rt.pulse.soon()
 
@@ -138,6 +143,7 @@ class LiveExecution(Execution):
             if not self.take():
                 return
             self._last_word = self._error(self.failed(error).failure)
+        self._measure()
         self._send_newest()
         self._send_last_word()
 
@@ -160,11 +166,20 @@ class LiveExecution(Execution):
         newest = tuple(message.data for message in self._unsent_progress())
         match outcome:
             case Done(value=value):
-                return (*newest, *self._response(value))
+                frames = (*newest, *self._response(value))
             case Failed(failure=failure):
-                return (*newest, self._error(failure).data)
+                frames = (*newest, self._error(failure).data)
             case _:
                 raise AssertionError(f"a sync request cannot end as {outcome}")
+        self._measure()
+        return frames
+
+    def _measure(self) -> None:
+        """Measure the answer, whoever gave it."""
+        if self.rt.measuring:
+            took_ms = (self.rt.clock.monotonic() - self.began) * 1000
+            tags = {"action": self.handler.action, "outcome": self._outcome}
+            self.rt.measure("request.answered", took_ms, "ms", tags)
 
     def _response(self, value: Any) -> tuple[bytes, ...]:
         try:
@@ -177,6 +192,7 @@ class LiveExecution(Execution):
         return (message.data,)
 
     def _error(self, failure: Failure) -> Outgoing:
+        self._outcome = "rejected" if "." in failure.code else "failed"
         with self._send:
             self._seq += 1
             end = Update(

@@ -7,9 +7,13 @@ more than they do.
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from streamer_core.log import get_logger
 from streamer_core.ports import Clock
+
+T = TypeVar("T")
 
 TICK_S = 0.05
 QUIET_TICKS = 20
@@ -27,6 +31,10 @@ class Running(ABC):
     def tick(self, now: float) -> None:
         """Do what is due at this monotonic time, in seconds; it may block for a write or a send."""
 
+    def inside(self, call: Callable[..., T], *given: Any) -> T:
+        """Call with what log lines about it are bound to."""
+        return call(*given)
+
     @abstractmethod
     def stop(self, reason: str) -> None:
         """Ask the handler to stop."""
@@ -34,6 +42,13 @@ class Running(ABC):
     @abstractmethod
     def release(self) -> None:
         """Settle without the handler: its worker goes."""
+
+
+def _tick(running: Running, now: float) -> None:
+    try:
+        running.tick(now)
+    except Exception:  # noqa: BLE001 - one call's trouble may not stop the others' beat
+        get_logger().exception("the pulse of a call failed")
 
 
 class Pulse:
@@ -98,10 +113,7 @@ class Pulse:
             self._wake.clear()
             now = self._clock.monotonic()
             for running in list(self._running.values()):
-                try:
-                    running.tick(now)
-                except Exception:  # noqa: BLE001 - one call's trouble may not stop the others' beat
-                    get_logger().exception("the pulse of a call failed")
+                running.inside(_tick, running, now)
 
     def _wait(self) -> None:
         self._quiet += 1

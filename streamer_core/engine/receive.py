@@ -1,8 +1,10 @@
 """Every client message comes in here: a framework action, or a handler's."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from streamer_core.engine import submit
+from streamer_core import log
+from streamer_core.engine import about, submit
 from streamer_core.engine.enqueue import enqueue_all
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
@@ -16,7 +18,6 @@ from streamer_core.errors import (
     Unavailable,
 )
 from streamer_core.handlers import RESERVED
-from streamer_core.log import trace_of
 from streamer_core.model import encode
 from streamer_core.model.connection import GOING_AWAY, Connection
 from streamer_core.model.decode import decode, request_id_of
@@ -37,10 +38,13 @@ def store(rt: Runtime, those: Sequence[Storing]) -> list[Received]:
 
 
 def _stored(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
-    try:
-        return submit.acknowledge(rt, storing, answer)
-    except Exception as error:  # noqa: BLE001 - each kind has its answer
-        return _failed(rt, error, storing.message)
+    with log.about(about.request, storing.enqueuing.request):
+        try:
+            received = submit.acknowledge(rt, storing, answer)
+        except Exception as error:  # noqa: BLE001 - each kind has its answer
+            received = _failed(rt, error, storing.message)
+        _measure_answer(rt, received)
+    return received
 
 
 def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | Storing:
@@ -48,17 +52,32 @@ def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | 
 
     None: the connection that it came on is not known any more.
     """
-    message: Message | None = None
+    at: list[Any] = [about.message, connection, None]
+    token = log.ABOUT.set(at)
     try:
-        message = decode(
-            data,
-            max_bytes=rt.settings.max_message_bytes,
-            max_delay_ms=rt.settings.max_delay,
-            new_id=rt.clock.new_id,
-        )
-        return _handle(rt, connection, message)
-    except Exception as error:  # noqa: BLE001 - each kind has its answer
-        return _failed(rt, error, message, data)
+        rt.measure("message.received", len(data), "bytes")
+        message: Message | None = None
+        taken: Received | Storing
+        try:
+            message = at[2] = decode(
+                data,
+                max_bytes=rt.settings.max_message_bytes,
+                max_delay_ms=rt.settings.max_delay,
+                new_id=rt.clock.new_id,
+            )
+            taken = _handle(rt, connection, message)
+        except Exception as error:  # noqa: BLE001 - each kind has its answer
+            taken = _failed(rt, error, message, data)
+        if isinstance(taken, Received):
+            _measure_answer(rt, taken)
+        return taken
+    finally:
+        log.ABOUT.reset(token)
+
+
+def _measure_answer(rt: Runtime, received: Received) -> None:
+    if rt.measuring:
+        rt.measure("message.answered", sum(map(len, received.frames)), "bytes")
 
 
 def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes = b"") -> Received:
@@ -112,7 +131,7 @@ def _handle(rt: Runtime, connection: Connection | None, message: Message) -> Rec
 
 def _log_failure(rt: Runtime, error: Exception, message: Message | None) -> None:
     token = message.payload.get("token") if message else None
-    trace = trace_of(error, without=token if isinstance(token, str) else None)
+    trace = log.trace_of(error, without=token if isinstance(token, str) else None)
     rt.log.error("message failed", action=message.action if message else None, exception=trace)
 
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from streamer_core.engine import deliver, settle, topics, visible
+from streamer_core import log
+from streamer_core.engine import about, deliver, settle, topics, visible
+from streamer_core.engine.finish import measure_end
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Invalid, NotFound
@@ -75,13 +77,11 @@ def cancel_stored(rt: Runtime, ref: str) -> Request | None:
     terminal = settle.cancelled_update(before.attempt if before else 0, now)
     request = rt.store.cancel(ref, terminal, expires_at=now + rt.settings.keep)
     if request and before and request.status is Status.CANCELLED and not before.status.terminal:
-        rt.tell(
-            "streamer_on_transition",
-            request=request,
-            before=before.status,
-            after=Status.CANCELLED,
-        )
-        deliver.send_unsent(rt, ref)
+        with log.about(about.request, request):
+            after = Status.CANCELLED
+            rt.tell("streamer_on_transition", request=request, before=before.status, after=after)
+            measure_end(rt, request, after)
+            deliver.send_unsent(rt, ref)
     return request
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer_core.engine.pulse import Pulse
-from streamer_core.hooks import Manager, observe
+from streamer_core.hooks import Manager, observe, observer_failed
 from streamer_core.log import get_logger
 from streamer_core.model.call import Metric
 from streamer_core.ports import Clock, Store, Transport
 from streamer_core.registry import Registry
 from streamer_core.settings import CoreSettings
+
+_NO_TAGS: Mapping[str, str] = {}
+_tuple = tuple.__new__
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -57,14 +60,25 @@ class Runtime:
         """Tell how many plugins implement a hook."""
         return len(self.hooks.implementations(hook))
 
+    @property
+    def measuring(self) -> bool:
+        """Whether any plugin takes measurements: without one, none need be prepared."""
+        return bool(self.hooks.takers)
+
     def measure(
         self,
         name: str,
         value: float = 1,
         unit: str = "count",
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] = _NO_TAGS,
+        times: int = 1,
     ) -> None:
-        """Give a measurement to whoever takes them."""
-        if self.implemented("streamer_on_metric"):
-            metric = Metric(name=name, value=value, unit=unit, tags=tags or {})
-            self.tell("streamer_on_metric", metric=metric)
+        """Give a measurement to whoever takes them, as `tell` would in twice the time."""
+        if not (takers := self.hooks.takers):
+            return
+        metric = _tuple(Metric, (name, value, unit, tags, times))  # what its own `__new__` does
+        for taker in takers:
+            try:
+                taker.function(metric) if taker.argnames else taker.function()
+            except Exception:  # noqa: BLE001 - an observer may fail in any way
+                observer_failed(taker, "streamer_on_metric")

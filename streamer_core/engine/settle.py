@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from streamer_core.context import KEEP
-from streamer_core.engine.finish import Finish, finish, lose, moved, prepared, see_off
+from streamer_core.engine.finish import (
+    Finish,
+    finish,
+    lose,
+    measure_retry,
+    moved,
+    prepared,
+    see_off,
+)
 from streamer_core.engine.outcome import Cancelled, Done, Failed, GiveBack, Lost, Outcome
 from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
@@ -35,7 +43,7 @@ def settle(rt: Runtime, settlings: Sequence[Settling]) -> None:
         finishes: list[Finish] = []
         for execution, outcome in settlings:
             held.enter_context(execution.writing())
-            if execution.take() and (end := _guarded(execution, outcome)) is not None:
+            if execution.take() and (end := execution.inside(_guarded, execution, outcome)):
                 finishes.append(end)
         if not finishes:
             return
@@ -128,7 +136,7 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> Finis
         return _cancelled(execution)
     execution.send_progress(snapshot)
     execution.mark_sent(rt.clock.monotonic())
-    rt.measure("request.retried", tags={"action": request.action, "code": failure.code})
+    measure_retry(rt, request, failure)
     moved(rt, request, Status.RETRYING)
     return None
 

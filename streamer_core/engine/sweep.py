@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
-from streamer_core.engine import deliver, settle
+from streamer_core import log
+from streamer_core.engine import about, deliver, settle
 from streamer_core.engine.dispatch import wake
+from streamer_core.engine.finish import dead_lettered, measure_end, measure_retry
 from streamer_core.engine.runtime import Runtime
 from streamer_core.engine.snapshots import retrying
 from streamer_core.engine.verdict import verdict
@@ -71,11 +73,18 @@ def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> in
     done = 0
     for _ in range(_MOST_PAGES):
         page = read()
-        dealt = sum(map(deal, page))
+        dealt = sum(_dealt_with(one, deal) for one in page)
         done += dealt
         if len(page) < _PAGE or not dealt:
             break
     return done
+
+
+def _dealt_with(one: T, deal: Callable[[T], bool]) -> bool:
+    if not isinstance(one, Request):
+        return deal(one)
+    with log.about(about.request, one):
+        return deal(one)
 
 
 def _recover(rt: Runtime, request: Request) -> bool:
@@ -113,6 +122,7 @@ def _retry(rt: Runtime, request: Request, failure: Failure, delay_ms: int) -> bo
         failure=failure,
         lapsed=True,
     )
+    measure_retry(rt, request, failure)
     _moved(rt, request, Status.RETRYING)
     message = encode.progress(rt.clock.now(), request, request.ref, snapshot)
     deliver.send(rt, message, rt.store.subscribers(request_subject(request.ref)))
@@ -131,7 +141,7 @@ def _end_failed(rt: Runtime, request: Request, failure: Failure) -> bool:
         lapsed=True,
     )
     _moved(rt, request, Status.FAILED)
-    rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+    dead_lettered(rt, request, failure)
     deliver.send_unsent(rt, request.ref)
     return True
 
@@ -169,6 +179,9 @@ def _end_cancelled(rt: Runtime, request: Request, *, lapsed: bool) -> bool:
 def _due(rt: Runtime) -> int:
     """Wake workers for what is due, and arm timers for what soon will be."""
     due = rt.store.due(rt.clock.now() + LOOK_AHEAD_MS, _PAGE)
+    now = rt.clock.now()
+    oldest = max((now - change.due_at for change in due), default=0)
+    rt.measure("request.oldest", max(0, oldest), "ms")
     for change in due:
         wake(rt, change)
     return len(due)
@@ -207,3 +220,4 @@ def _purge(rt: Runtime) -> int:
 def _moved(rt: Runtime, request: Request, after: Status) -> None:
     rt.tell("streamer_on_transition", request=request, before=Status.PROCESSING, after=after)
     rt.measure("request.swept", tags={"action": request.action, "outcome": after.value.lower()})
+    measure_end(rt, request, after)

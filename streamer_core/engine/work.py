@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from streamer_core.engine import redrive
+from streamer_core import log
+from streamer_core.engine import about, redrive
 from streamer_core.engine.execution import call_handler, context_of
 from streamer_core.engine.outcome import Cancelled, Failed, GiveBack, Outcome, failure_of
 from streamer_core.engine.report import StoredExecution
@@ -61,9 +62,10 @@ def _lease(rt: Runtime) -> int:
 def run(rt: Runtime, request: Request) -> Ran:
     """Run a request that this worker claimed; what became of it must be handed to `settle_all`."""
     before = Status.RETRYING if request.spent else Status.PENDING
-    rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
-    rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
-    return _run(rt, request, lambda: None)
+    with log.about(about.request, request):
+        rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
+        rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
+        return _run(rt, request, lambda: None)
 
 
 def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> None:
@@ -71,7 +73,8 @@ def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], None]) ->
 
     `abandoned` is called where the pulse has done so for a handler that did not return.
     """
-    settle_all(rt, [_run(rt, request, abandoned)])
+    with log.about(about.request, request):
+        settle_all(rt, [_run(rt, request, abandoned)])
 
 
 def settle_all(rt: Runtime, those: Sequence[Ran]) -> None:
@@ -90,8 +93,9 @@ def settle_all(rt: Runtime, those: Sequence[Ran]) -> None:
 def give_back(rt: Runtime, requests: Sequence[Request]) -> None:
     """Let others have what this worker claimed and will not run."""
     for request in requests:
-        execution = PulsedExecution(rt, _unknown, request, lambda: None)
-        settle(rt, [(execution, GiveBack())])
+        with log.about(about.request, request):
+            execution = PulsedExecution(rt, _unknown, request, lambda: None)
+            settle(rt, [(execution, GiveBack())])
 
 
 def _run(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> Ran:
@@ -141,6 +145,7 @@ def _outcome(execution: StoredExecution, registered: Registered | None) -> Outco
             attempt=request.attempt,
             restored=request.checkpoint,
         ),
+        on_enter=execution.entered,
         on_stop=execution.on_stop,
     )
     started = rt.clock.monotonic()

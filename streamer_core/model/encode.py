@@ -74,20 +74,26 @@ def plain_and_size(value: Any) -> tuple[Any, int]:
 _NONE: Mapping[str, str] = {}
 
 
-def _outgoing(  # noqa: PLR0917 - all of them make the message
+def _outgoing(  # noqa: PLR0917 - a message's parts, in order
     kind: str,
     now: int,
     body: Mapping[str, Any],
     request_id: str | None,
     ref: str | None = None,
     metadata: Mapping[str, str] = _NONE,
+    at: int | None = None,
 ) -> Outgoing:
     message: dict[str, Any] = {"type": kind, "timestamp": now}
     if request_id is not None:
         message["request_id"] = request_id
     message.update(body)
     return Outgoing(
-        type=kind, data=encode(message), request_id=request_id, ref=ref, metadata=metadata
+        type=kind,
+        data=encode(message),
+        request_id=request_id,
+        ref=ref,
+        metadata=metadata,
+        at=now if at is None else at,
     )
 
 
@@ -115,7 +121,7 @@ def progress(now: int, request: Request | Message, ref: str, snapshot: Snapshot)
     }
     if snapshot.metadata is not None:
         body["metadata"] = snapshot.metadata
-    return _outgoing("progress", now, body, request.id, ref, request.metadata)
+    return _outgoing("progress", now, body, request.id, ref, request.metadata, snapshot.at)
 
 
 def update(request: Request | Message, ref: str, stored: Update) -> Outgoing:

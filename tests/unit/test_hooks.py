@@ -366,6 +366,13 @@ class Recorder:
         self.note("shutdown")
 
 
+CAME = ("on_metric message.received",)
+"""What is measured of a message before anything else happens."""
+SENT = ("on_metric message.sent", "on_metric message.latency")
+"""What is measured of a message that was pushed."""
+ANSWERED = "on_metric message.answered"
+
+
 class Stage:
     """An application with a recorder in it, and one client."""
 
@@ -436,7 +443,12 @@ def test_connecting_and_going(stage: Stage) -> None:
         "on_metric connection.opened",
     ]
     stage.send("streamer.authenticate", {"token": "t2"})
-    assert stage.taken() == ["limit streamer.authenticate", "authenticate t2"]
+    assert stage.taken() == [
+        *CAME,
+        "limit streamer.authenticate",
+        "authenticate t2",
+        ANSWERED,
+    ]
     stage.app.disconnect("c-1", "closed")
     stage.app.disconnect("c-1", "closed")
     assert stage.taken() == ["on_disconnect closed", "on_metric connection.closed"]
@@ -452,6 +464,7 @@ def test_a_sync_request(connected: Stage) -> None:
     (answer,) = connected.send("at_once", {"x": 1})
     assert answer["data"] == {"x": 1}
     assert connected.taken() == [
+        *CAME,
         "receive at_once begins",
         "authorize call action",
         "limit at_once",
@@ -460,11 +473,13 @@ def test_a_sync_request(connected: Stage) -> None:
         "on_request at_once sync",
         "execute sync begins",
         "deliver progress delivered",
-        "on_metric message.sent",
+        *SENT,
         "deliver chunk delivered",
-        "on_metric message.sent",
+        *SENT,
         "execute sync ends",
+        "on_metric request.answered",
         "receive at_once ends",
+        ANSWERED,
     ]
 
 
@@ -485,6 +500,7 @@ def test_an_async_request(connected: Stage) -> None:
     (answer,) = connected.send("queued", options={"priority": "high"})
     assert answer["type"] == "acknowledgment"
     assert connected.taken() == [
+        *CAME,
         "receive queued begins",
         "authorize call action",
         "authorize priority action",
@@ -497,26 +513,27 @@ def test_an_async_request(connected: Stage) -> None:
         "enqueue queued:yes",
         "on_transition None PENDING",
         "on_metric request.accepted",
+        ANSWERED,
     ]
     assert connected.app.sweep().woken == 1
-    assert connected.taken() == ["dispatch high", "on_sweep"]
+    assert connected.taken() == ["on_metric request.oldest", "dispatch high", "on_sweep"]
     assert connected.app.work()
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
         "on_metric request.waited",
         "execute async begins",
         "deliver progress delivered",
-        "on_metric message.sent",
+        *SENT,
         "on_update 1:chunk",
         "deliver chunk delivered",
-        "on_metric message.sent",
+        *SENT,
         "circuit ledger",
         "on_circuit_change ledger half_open closed",
         "execute async ends",
         "on_metric request.executed",
         "on_update 2:complete",
         "deliver complete delivered",
-        "on_metric message.sent",
+        *SENT,
         "on_transition PROCESSING COMPLETED",
         "on_metric request.ended",
         "on_metric request.age",
@@ -533,17 +550,17 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
         "execute async begins",
         "on_update 1:chunk",
         "deliver chunk delivered",
-        "on_metric message.sent",
+        *SENT,
         "execute async ends",
         "on_metric request.executed",
         "retry 1",
         "deliver progress delivered",
-        "on_metric message.sent",
+        *SENT,
         "on_metric request.retried",
         "on_transition PROCESSING RETRYING",
     ]
     connected.app.sweep()
-    assert connected.taken() == ["schedule normal", "on_sweep"]
+    assert connected.taken() == ["on_metric request.oldest", "schedule normal", "on_sweep"]
     connected.clock.advance(1_000)
     assert connected.app.work()
     assert connected.taken() == [
@@ -552,19 +569,20 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
         "execute async begins",
         "on_update 2:chunk",
         "deliver chunk delivered",
-        "on_metric message.sent",
+        *SENT,
         "execute async ends",
         "on_metric request.executed",
         "retry 2",
         "on_update 3:chunk 4:error",
         "deliver chunk delivered",
-        "on_metric message.sent",
+        *SENT,
         "deliver error delivered",
-        "on_metric message.sent",
+        *SENT,
         "on_transition PROCESSING FAILED",
         "on_metric request.ended",
         "on_metric request.age",
         "on_dead_letter PROCESSING_FAILED",
+        "on_metric request.dead_lettered",
     ]
 
 
@@ -573,11 +591,15 @@ def test_a_cancel(connected: Stage) -> None:
     connected.taken()
     connected.send("streamer.cancel", {"request_id": "r-1"})
     assert connected.taken() == [
+        *CAME,
         "limit streamer.cancel",
         "authorize cancel request",
         "on_transition PENDING CANCELLED",
+        "on_metric request.ended",
+        "on_metric request.age",
         "deliver error delivered",
-        "on_metric message.sent",
+        *SENT,
+        ANSWERED,
     ]
 
 
@@ -589,29 +611,45 @@ def test_asking_about_a_request(connected: Stage) -> None:
     connected.send("streamer.subscribe", {"request_id": "r-1"})
     connected.send("streamer.list")
     assert connected.taken() == [
+        *CAME,
         "limit streamer.status",
         "authorize status request",
+        ANSWERED,
+        *CAME,
         "limit streamer.resume",
         "authorize resume request",
         "authorize resume request",
+        ANSWERED,
+        *CAME,
         "limit streamer.subscribe",
         "authorize subscribe request",
         "authorize subscribe request",
+        ANSWERED,
+        *CAME,
         "limit streamer.list",
+        ANSWERED,
     ]
 
 
 def test_listing_actions_asks_for_each_handler(connected: Stage) -> None:
     connected.send("streamer.actions")
     assert connected.taken() == [
+        *CAME,
         "limit streamer.actions",
         *(["authorize call action", "route"] * len(connected.app.registry)),
+        ANSWERED,
     ]
 
 
 def test_asking_for_health_asks_who_may_see_it(connected: Stage) -> None:
     connected.send("streamer.health")
-    assert connected.taken() == ["limit streamer.health", "authorize admin action", "health"]
+    assert connected.taken() == [
+        "on_metric message.received",
+        "limit streamer.health",
+        "authorize admin action",
+        "health",
+        ANSWERED,
+    ]
 
 
 def test_the_recorder_implements_every_hook() -> None:

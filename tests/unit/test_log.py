@@ -3,6 +3,9 @@
 import json
 import logging
 import sys
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 import structlog
@@ -66,3 +69,64 @@ def test_a_logger_configures_what_nobody_configured(capsys: pytest.CaptureFixtur
     log.get_logger(ref="r").warning("hello")
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["ref"]) == ("hello", "r")
+
+
+class Opaque:
+    def __repr__(self) -> str:
+        return "Opaque(access_token='abc-123', n=1)"
+
+
+@dataclass
+class Holder:
+    token: str
+    inner: object
+    hidden: str = field(default="abc-123", repr=False)
+
+
+SECRETS = [
+    {"a": {"b": [{"refresh_token": "abc-123"}]}},
+    {"a": MappingProxyType({"secret": "abc-123"})},
+    {"a": ({"password": "abc-123"},)},
+    {"a": {("authorization", 1): "abc-123"}},
+    {"a": Holder(token="abc-123", inner=Holder(token="abc-123", inner=None))},
+    {"a": [Opaque()]},
+    {"a": "GET /?token=abc-123&x=1"},
+    {"a": '{"api_key": "abc-123", "x": 1}'},
+    {"a": {"x": frozenset({"Authorization: Bearer abc-123-and-more"})}},
+    {"a": "streamer.v1, bearer.abc-123-and-more"},
+    {"a": "it was eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhYmMtMTIzIn0.abc-123"},
+]
+
+
+@pytest.mark.parametrize("event", SECRETS, ids=range(len(SECRETS)))
+def test_no_secret_reaches_a_line(event: dict[str, Any], capsys: Any) -> None:
+    log.configure(json_lines=True)
+    structlog.get_logger().info("hello", **event)
+    line = capsys.readouterr().err
+    assert "abc-123" not in line
+    assert log.REDACTED in line
+    json.loads(line)
+
+
+def test_no_secret_reaches_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    for json_lines in (True, False):
+        log.configure(json_lines=json_lines)
+        try:
+            int("headers: {'Authorization': 'Bearer abc-123-and-more'}")
+        except ValueError:
+            structlog.get_logger().exception("failed")
+        shown = capsys.readouterr().err
+        assert "ValueError" in shown
+        assert "abc-123" not in shown
+
+
+def test_what_is_no_secret_is_left_as_it_is() -> None:
+    event = {
+        "event": "The token has expired: open a new connection",
+        "n": 1,
+        "ratio": 0.5,
+        "none": None,
+        "flag": True,
+        "text": "a=1, b: 2",
+    }
+    assert log.redact(None, "info", dict(event)) == event

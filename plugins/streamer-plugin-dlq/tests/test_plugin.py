@@ -39,7 +39,7 @@ def told(plugin: DlqPlugin) -> list[Any]:
 
 def counted(rig: Rig) -> list[dict[str, str]]:
     metrics = [what["metric"] for what in rig.seen.of("metric")]
-    return [dict(one.tags) for one in metrics if one.name == "dead_letter"]
+    return [dict(one.tags) for one in metrics if one.name == "dlq.kept"]
 
 
 def missed(rig: Rig, request: Request) -> str:

@@ -117,4 +117,4 @@ class DlqPlugin:
         return missed
 
     def _count(self, action: str, code: str) -> None:
-        self._app.runtime.measure("dead_letter", tags={"action": action, "code": code})
+        self._app.runtime.measure("dlq.kept", tags={"action": action, "code": code})

@@ -1,0 +1,44 @@
+"""`[plugins.cloudwatch]`."""
+
+import re
+
+from streamer_core.records import record
+from streamer_core.sections import Ms
+
+_NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/#:-]{1,255}")
+_MOST_VALUES = 1000
+
+
+@record
+class CloudWatchSettings:
+    """Where the lines go, and what of a measurement becomes a dimension.
+
+    Args:
+        to: `stdout`, or a file, from the project's folder. Left out: `stdout` on Lambda, and off
+            elsewhere.
+        namespace: of the metrics in CloudWatch. Two deployments in one account need two.
+        interval: how long measurements are added up before they are written.
+        dimensions: tags that are dimensions though they name somebody: `tenant`, `user` and the
+            like are properties of the line otherwise.
+        most_values: how many distinct values of a tag a process tells apart; all others are
+            `other`.
+    """
+
+    to: str | None = None
+    namespace: str = "Streamer"
+    interval: Ms = 10_000
+    dimensions: tuple[str, ...] = ()
+    most_values: int = 100
+
+    def __post_init__(self) -> None:
+        if self.to is not None and not self.to.strip():
+            raise ValueError("to: must be stdout or a file; leave it out for what is usual")
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise ValueError(
+                "namespace: must have 1 to 255 characters of A-Z a-z 0-9 . _ / # : -, "
+                "and not begin with AWS/"
+            )
+        if self.interval <= 0:
+            raise ValueError("interval: must be more than nothing")
+        if not 1 <= self.most_values <= _MOST_VALUES:
+            raise ValueError(f"most_values: must be from 1 to {_MOST_VALUES}")

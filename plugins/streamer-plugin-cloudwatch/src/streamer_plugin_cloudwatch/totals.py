@@ -1,0 +1,105 @@
+"""All that was measured since the last write, in bounded memory."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from streamer_core.model.call import Metric
+from streamer_plugin_cloudwatch.names import Guard, clean
+from streamer_plugin_cloudwatch.series import BYTES, KINDS, Series, Sum, Values
+
+MOST_SERIES = 2_000
+"""How many series there are between two writes; what would make one more is dropped."""
+
+BATCH = 200
+"""How many measurements are put aside before they are added up."""
+
+DROPPED = "metrics.dropped"
+"""Counts what could not be added up."""
+
+# API reference, MetricDatum: values from -2^360 to 2^360; no sum of these gets there.
+_GREATEST = 2.0**300
+
+
+class Key(NamedTuple):
+    """What a series is told apart by."""
+
+    name: str
+    unit: str
+    tags: tuple[tuple[str, str], ...]
+
+
+class Totals:
+    """Adds up measurements; any thread may bring them.
+
+    They are put aside as they come, which is all that a message waits for, and added up in batches.
+
+    Args:
+        most_values: how many values of a tag are told apart.
+    """
+
+    def __init__(self, most_values: int) -> None:
+        self._guard = Guard(most_values)
+        self._lock = threading.Lock()
+        self._came: deque[Metric] = deque()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._series: dict[Key, Series] = {}
+        self._found: dict[Any, Series] = {}
+        self._dropped = 0
+
+    def take(self, metric: Metric) -> None:
+        """Take a measurement."""
+        self._came.append(metric)
+        if len(self._came) >= BATCH:
+            with self._lock:
+                self._add_up()
+
+    def collected(self) -> Mapping[Key, Series]:
+        """Give all there is, and begin anew."""
+        with self._lock:
+            self._add_up()
+            series, dropped = self._series, self._dropped
+            self._clear()
+        if dropped:
+            series[Key(DROPPED, "count", ())] = lost = Sum()
+            lost.add(dropped, 1)
+        return series
+
+    def _add_up(self) -> None:
+        came, found = self._came, self._found
+        for _ in range(len(came)):
+            name, value, unit, tags, times = came.popleft()
+            try:
+                if not -_GREATEST <= value <= _GREATEST:  # so is what is no number, as NaN
+                    self._dropped += 1
+                    continue
+                as_it_came = (name, unit, *tags.items()) if tags else (name, unit)
+                series = found.get(as_it_came) or self._admitted(as_it_came)
+                series.add(value, times)
+            except (TypeError, OverflowError):
+                self._dropped += 1
+
+    def _admitted(self, as_it_came: tuple[Any, ...]) -> Series:
+        """Find the series of what is new.
+
+        Raises:
+            OverflowError: there are too many.
+        """
+        raw_name, unit, *raw_tags = as_it_came
+        name = clean(raw_name)
+        named = {clean(tag): value for tag, value in raw_tags}
+        # A line has one member of a name: the metric's own goes before a tag's.
+        own = (name, name + BYTES)
+        tags = tuple((t, self._guard.value(t, v)) for t, v in named.items() if t not in own)
+        key = Key(name, unit, tags)
+        series = self._series.get(key)
+        if series is None:
+            if len(self._series) >= MOST_SERIES:
+                raise OverflowError(f"{MOST_SERIES} series between two writes")
+            series = self._series[key] = KINDS.get(unit, Values)()
+        if (name, unit, *tags) == as_it_came:  # there are no more of these than series
+            self._found[as_it_came] = series
+        return series
