@@ -8,7 +8,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from streamer_core.log import redact
+from streamer_core.log import add_tenant, redact
 from tests.e2e.kit.seed import LONG, SEED
 
 # Whoever runs the tests in the background may have it ignored, and processes inherit that.
@@ -42,6 +42,7 @@ def logs() -> Iterator[Lines]:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_tenant,
             structlog.processors.add_log_level,
             redact,
             structlog.processors.format_exc_info,

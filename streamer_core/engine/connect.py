@@ -15,6 +15,7 @@ from streamer_core.errors import (
 from streamer_core.log import trace_of
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
+from streamer_core.scope import TenantScope
 
 
 def connect(rt: Runtime, handshake: Handshake) -> Connection:
@@ -24,8 +25,9 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
         Refused: with the HTTP status to answer: 401, 403, 429, 503.
     """
     try:
-        connection = _admit(rt, handshake)
-        rt.store.put_connection(connection)
+        principal = _known(rt, handshake)
+        with TenantScope(principal.tenant):
+            return _opened(rt, _admit(rt, handshake, principal))
     except Refused as error:
         rt.measure("connection.refused", tags={"code": error.code})
         raise
@@ -36,15 +38,22 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
         trace = trace_of(error, without=handshake.token)
         rt.log.error("connection failed", exception=trace)  # noqa: TRY400 - without the token
         raise Unavailable("The connection could not be opened") from None
+
+
+def _opened(rt: Runtime, connection: Connection) -> Connection:
+    rt.store.put_connection(connection)
     rt.tell("streamer_on_connect", connection=connection)
     rt.measure("connection.opened")
     return connection
 
 
-def _admit(rt: Runtime, handshake: Handshake) -> Connection:
+def _known(rt: Runtime, handshake: Handshake) -> Principal:
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
-    principal = authenticated(rt, handshake)
+    return authenticated(rt, handshake)
+
+
+def _admit(rt: Runtime, handshake: Handshake, principal: Principal) -> Connection:
     now = rt.clock.now()
     connection = Connection(
         id=handshake.connection_id,

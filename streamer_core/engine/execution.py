@@ -36,6 +36,7 @@ class Execution(Running):
         self.rt = rt
         self.handler = handler
         self.principal = principal
+        self.tenant = principal.tenant
         self.attempt = 1
         self._lock = threading.Lock()
         self._stop: str | None = None

@@ -19,6 +19,7 @@ from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import NewUpdate
 from streamer_core.ports import Ending, Held
 from streamer_core.records import record
+from streamer_core.scope import TenantScope
 
 _BUSY_WAIT_S = 1.0
 _BUSY_STEP_S = 0.05
@@ -74,13 +75,19 @@ def finish(rt: Runtime, finishes: Sequence[Finish]) -> None:
         if isinstance(answer, Held):
             stored.append((one, answer))
         else:
-            _not_stored(one.execution, answer)
+            with TenantScope(one.execution.tenant):
+                _not_stored(one.execution, answer)
     _send(rt, stored)
     for one, _ in stored:
-        moved(rt, one.execution.request, one.ending.status)
-        if one.ending.failure is not None:
-            request, failure = one.execution.request, one.ending.failure
-            rt.tell("streamer_on_dead_letter", request=request, failure=failure)
+        with TenantScope(one.execution.tenant):
+            _tell(rt, one)
+
+
+def _tell(rt: Runtime, one: Finish) -> None:
+    request, failure = one.execution.request, one.ending.failure
+    moved(rt, request, one.ending.status)
+    if failure is not None:
+        rt.tell("streamer_on_dead_letter", request=request, failure=failure)
 
 
 def _not_stored(execution: StoredExecution, error: StoreError) -> None:
@@ -104,17 +111,23 @@ def _send(rt: Runtime, stored: Sequence[tuple[Finish, Held]]) -> None:
     """Send what leads up to each end by itself, and then all ends at once."""
     ends: list[tuple[StoredExecution, int, Outgoing]] = []
     for one, held in stored:
-        execution = one.execution
-        execution.learn(held)
-        if one.unsent is not None:
-            execution.send_progress(one.unsent)
-        *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
-        for number, message in before:
-            execution.fell_behind(deliver.send(rt, message, execution.ready), number)
-        ends.append((execution, seq, end))
+        with TenantScope(one.execution.tenant):
+            ends.append((one.execution, *_send_up_to_end(rt, one, held)))
     busy = deliver.send_each(rt, [(end, execution.ready) for execution, _, end in ends])
     for (execution, seq, _), those in zip(ends, busy, strict=True):
         execution.fell_behind(those, seq)
+
+
+def _send_up_to_end(rt: Runtime, one: Finish, held: Held) -> tuple[int, Outgoing]:
+    """Send all but the end; give that, with its number."""
+    execution = one.execution
+    execution.learn(held)
+    if one.unsent is not None:
+        execution.send_progress(one.unsent)
+    *before, end = execution.messages(list(one.ending.updates), held.last_seq)
+    for number, message in before:
+        execution.fell_behind(deliver.send(rt, message, execution.ready), number)
+    return end
 
 
 def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 from streamer_core.log import get_logger
 from streamer_core.ports import Clock
+from streamer_core.scope import TenantScope
 
 TICK_S = 0.05
 QUIET_TICKS = 20
@@ -17,6 +18,9 @@ QUIET_TICKS = 20
 
 class Running(ABC):
     """What the pulse looks at."""
+
+    tenant: str | None = None
+    """Whose it is."""
 
     @property
     @abstractmethod
@@ -34,6 +38,13 @@ class Running(ABC):
     @abstractmethod
     def release(self) -> None:
         """Settle without the handler: its worker goes."""
+
+
+def _tick(running: Running, now: float) -> None:
+    try:
+        running.tick(now)
+    except Exception:  # noqa: BLE001 - one call's trouble may not stop the others' beat
+        get_logger().exception("the pulse of a call failed")
 
 
 class Pulse:
@@ -98,10 +109,8 @@ class Pulse:
             self._wake.clear()
             now = self._clock.monotonic()
             for running in list(self._running.values()):
-                try:
-                    running.tick(now)
-                except Exception:  # noqa: BLE001 - one call's trouble may not stop the others' beat
-                    get_logger().exception("the pulse of a call failed")
+                with TenantScope(running.tenant):
+                    _tick(running, now)
 
     def _wait(self) -> None:
         self._quiet += 1

@@ -21,6 +21,7 @@ from streamer_core.model.connection import Connection
 from streamer_core.model.decode import decode, request_id_of
 from streamer_core.model.message import Message
 from streamer_core.ports import Enqueued
+from streamer_core.scope import TenantScope
 
 
 def receive(rt: Runtime, connection: Connection, data: bytes) -> Received:
@@ -40,25 +41,27 @@ def store(rt: Runtime, those: Sequence[Storing]) -> list[Received]:
 
 
 def _stored(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
-    try:
-        return submit.acknowledge(rt, storing, answer)
-    except Exception as error:  # noqa: BLE001 - each kind has its answer
-        return _failed(rt, error, storing.message)
+    with TenantScope(storing.enqueuing.request.tenant):
+        try:
+            return submit.acknowledge(rt, storing, answer)
+        except Exception as error:  # noqa: BLE001 - each kind has its answer
+            return _failed(rt, error, storing.message)
 
 
 def take(rt: Runtime, connection: Connection, data: bytes) -> Received | Storing:
     """Take one message as far as there is nothing to store: answered, or to be stored."""
     message: Message | None = None
-    try:
-        message = decode(
-            data,
-            max_bytes=rt.settings.max_message_bytes,
-            max_delay_ms=rt.settings.max_delay,
-            new_id=rt.clock.new_id,
-        )
-        return _handle(rt, connection, message)
-    except Exception as error:  # noqa: BLE001 - each kind has its answer
-        return _failed(rt, error, message, data)
+    with TenantScope(connection.principal.tenant):
+        try:
+            message = decode(
+                data,
+                max_bytes=rt.settings.max_message_bytes,
+                max_delay_ms=rt.settings.max_delay,
+                new_id=rt.clock.new_id,
+            )
+            return _handle(rt, connection, message)
+        except Exception as error:  # noqa: BLE001 - each kind has its answer
+            return _failed(rt, error, message, data)
 
 
 def _failed(rt: Runtime, error: Exception, message: Message | None, data: bytes = b"") -> Received:

@@ -19,6 +19,7 @@ from streamer_core.model.policy import Again
 from streamer_core.model.request import Failure, Status
 from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Store
+from streamer_core.scope import TenantScope
 
 _ENVELOPE_BYTES = 512
 
@@ -44,12 +45,13 @@ def settle(rt: Runtime, settlings: Sequence[Settling]) -> None:
 
 
 def _guarded(execution: StoredExecution, outcome: Outcome) -> Finish | None:
-    try:
-        return _end_of(execution, outcome)
-    except LostLease:
-        lose(execution)
-    except Exception:
-        execution.rt.log.exception("outcome could not be stored", ref=execution.request.ref)
+    with TenantScope(execution.tenant):
+        try:
+            return _end_of(execution, outcome)
+        except LostLease:
+            lose(execution)
+        except Exception:
+            execution.rt.log.exception("outcome could not be stored", ref=execution.request.ref)
     return None
 
 

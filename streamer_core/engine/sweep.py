@@ -19,6 +19,7 @@ from streamer_core.model import encode
 from streamer_core.model.ids import request_subject
 from streamer_core.model.policy import Again
 from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.scope import TenantScope
 
 T = TypeVar("T")
 
@@ -61,7 +62,9 @@ def sweep(rt: Runtime) -> Swept:
 
 def _lapsed(rt: Runtime) -> int:
     """Take requests from workers that were not heard of: an attempt is spent."""
-    return _all_pages(lambda: rt.store.lapsed(_PAGE), lambda request: _recover(rt, request))
+    return _all_pages(
+        lambda: rt.store.lapsed(_PAGE), lambda one: _for_its_tenant(rt, one, _recover)
+    )
 
 
 def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> int:
@@ -74,6 +77,13 @@ def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> in
         if len(page) < _PAGE or not dealt:
             break
     return done
+
+
+def _for_its_tenant(
+    rt: Runtime, request: Request, deal: Callable[[Runtime, Request], bool]
+) -> bool:
+    with TenantScope(request.tenant):
+        return deal(rt, request)
 
 
 def _recover(rt: Runtime, request: Request) -> bool:
@@ -138,7 +148,8 @@ def _cancelling(rt: Runtime) -> int:
     """End what was asked to stop and did not within its grace; its worker's fence is old then."""
     before = rt.clock.now() - rt.settings.cancel_grace
     return _all_pages(
-        lambda: rt.store.cancelling(before, _PAGE), lambda request: _end_overdue(rt, request)
+        lambda: rt.store.cancelling(before, _PAGE),
+        lambda one: _for_its_tenant(rt, one, _end_overdue),
     )
 
 
@@ -175,8 +186,12 @@ def _due(rt: Runtime) -> int:
 def _unsent(rt: Runtime) -> int:
     before = rt.clock.now() - rt.settings.unsent_after
     return _all_pages(
-        lambda: rt.store.unsent(before, _PAGE), lambda request: deliver.send_unsent(rt, request.ref)
+        lambda: rt.store.unsent(before, _PAGE), lambda one: _for_its_tenant(rt, one, _send)
     )
+
+
+def _send(rt: Runtime, request: Request) -> bool:
+    return deliver.send_unsent(rt, request.ref)
 
 
 def _connections(rt: Runtime) -> int:

@@ -14,6 +14,7 @@ from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Mode
 from streamer_core.model.request import Request, Status
 from streamer_core.registry import Registered
+from streamer_core.scope import TenantScope
 
 _UNKNOWN_ACTION_WAIT_MS = 10_000
 _unknown = HandlerSpec(action="unknown", call=lambda: None)
@@ -60,9 +61,10 @@ def _lease(rt: Runtime) -> int:
 def run(rt: Runtime, request: Request) -> Ran:
     """Run a request that this worker claimed; what became of it must be handed to `settle_all`."""
     before = Status.RETRYING if request.spent else Status.PENDING
-    rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
-    rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
-    return _run(rt, request, lambda: None)
+    with TenantScope(request.tenant):
+        rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
+        rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
+        return _run(rt, request, lambda: None)
 
 
 def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> None:
