@@ -13,7 +13,7 @@ from streamer_core import hookspecs
 from streamer_core.log import get_logger
 from streamer_core.markers import PROJECT
 
-_NOT_WRAPPED = ("streamer_on_", "streamer_open_", "streamer_register_")
+_NOT_WRAPPED = ("streamer_on_", "streamer_open_", "streamer_register_", "streamer_wrap_")
 _NOT_WRAPPED_EITHER = frozenset({"streamer_health", "streamer_startup", "streamer_shutdown"})
 
 

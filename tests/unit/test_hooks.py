@@ -194,6 +194,10 @@ class Recorder:
         return MemoryStore(clock)
 
     @hookimpl
+    def streamer_wrap_store(self) -> None:
+        self.note("wrap_store")
+
+    @hookimpl
     def streamer_open_transport(self, name: str) -> MemoryTransport:
         self.note("open_transport", name)
         return MemoryTransport()
@@ -374,6 +378,7 @@ def test_start_and_end(stage: Stage) -> None:
         "register_handlers",
         "open_transport scratch",
         "open_store scratch",
+        "wrap_store",
         "startup",
     ]
     assert [one.name for one in stage.app.health()] == ["store"]
