@@ -8,6 +8,8 @@ from streamer_core.records import record
 
 ADMIN_SCOPE = "streamer:admin"
 PRIORITY_SCOPE = "streamer:priority"
+NO_TENANT = "default"
+"""The tenant of those whose token names none: an installation without tenants has this one."""
 
 
 @record
@@ -23,7 +25,7 @@ class Principal:
     """
 
     user: str
-    tenant: str = "default"
+    tenant: str = NO_TENANT
     scopes: frozenset[str] = frozenset()
     expires_at: int | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
