@@ -162,7 +162,7 @@ def streamer_wrap_store(store: Store) -> Store | None:
                 return Counting(store, self.reads)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy.
+    Added in 0.1. Implemented by: tenancy.
     """
 
 
@@ -489,7 +489,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: ratelimit.
+    Added in 0.1. Implemented by: tenancy (who has no tenant, or a suspended one); planned: ratelimit.
     """
 
 
