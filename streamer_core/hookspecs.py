@@ -476,6 +476,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
         from streamer_core.errors import RateLimited
         from streamer_core.markers import hookimpl
         from streamer_core.model.counter import Count
+        from streamer_core.model.ids import tenant_key
 
         class TenASecondPlugin:
             def __init__(self, settings, app):
@@ -483,38 +484,44 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
 
             @hookimpl
             def streamer_limit(self, principal):
-                key = f"ten/{len(principal.tenant)}/{principal.tenant}/{principal.user}"
+                key = tenant_key("ten", principal.tenant, principal.user)
                 taken = self.app.store.count([Count(key=key, limit=10, refill_per_s=10)])
                 if not taken.accepted:
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: tenancy (who has no tenant, or a suspended one); planned: ratelimit.
+    Added in 0.1. Implemented by: tenancy; planned: ratelimit.
     """
 
 
 @hookspec
 def streamer_admit(
-    principal: Principal, connection: Connection, request: Message | None
+    principal: Principal,
+    connection: Connection,
+    request: Message | None,
+    handler: HandlerSpec | None,
+    mode: Mode | None,
 ) -> Sequence[Count] | None:
     """Refuse what is over an agreed amount, by raising, or give counts to settle with it.
 
     Called: once for each connection, after `streamer_limit`; once for each request of a handler,
-    the payload valid, the mode not yet decided. Repeats of a stored request are asked for too.
+    the payload valid, after `streamer_route`. Repeats of a stored request are asked for too.
     Answers (gate): every plugin is asked until one raises; all counts are gathered. None: nothing
     against it, nothing to count.
 
     Args:
         principal: who sends.
         connection: where it comes from.
-        request: the message; None for a connection.
+        request, handler, mode: the message, its handler's specification, how it will be answered;
+            stored where that is async or the handler idempotent. None for a connection.
 
     Returns:
-        Counts. Those above zero are taken in the write that stores the request: all have room, or
-        nothing is stored and the client gets `QUOTA_EXCEEDED`; a repeat takes nothing. Those below
-        zero are applied once, by the write that ends it. For a sync request that is not stored they
-        are applied before it runs and at its end: a crash in between leaves the first. For a
-        connection counts have no effect.
+        Counts, their keys as of `tenant_key`. Those that `settles` are applied once, by the write
+        that ends the request or forgets the connection: those below zero, and those `per` second
+        or update. The others are taken in the write that stores it: all have room, or nothing is
+        stored and the client gets `QUOTA_EXCEEDED`; a repeat takes nothing. For a request that is
+        not stored they are applied before it runs and at its end: a crash in between leaves the
+        first. For a connection at least one is to be taken, or none settles.
 
     Raises:
         QuotaExceeded, or another Refused: 429 for a connection, else the client's `error`. Any
@@ -526,6 +533,7 @@ def streamer_admit(
         ```python
         from streamer_core.markers import hookimpl
         from streamer_core.model.counter import Count
+        from streamer_core.model.ids import tenant_key
 
         class FiveAtOncePlugin:              # at most five unfinished requests a user
             def __init__(self, settings, app): ...
@@ -534,7 +542,7 @@ def streamer_admit(
             def streamer_admit(self, principal, request):
                 if request is None:
                     return None
-                key = f"open/{len(principal.tenant)}/{principal.tenant}/{principal.user}"
+                key = tenant_key("open", principal.tenant, principal.user)
                 return [Count(key=key, limit=5), Count(key=key, amount=-1)]
         ```
 

@@ -1,11 +1,13 @@
 """Letting a connection in, renewing it, and seeing it off."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from streamer_core.engine import deliver
+from streamer_core.engine import deliver, submit
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import (
     Forbidden,
+    LimitReached,
     Refused,
     StorageFailed,
     StoreError,
@@ -14,6 +16,7 @@ from streamer_core.errors import (
 )
 from streamer_core.log import trace_of
 from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.counter import Count
 from streamer_core.model.principal import Principal
 from streamer_core.scope import TenantScope
 
@@ -27,7 +30,7 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
     try:
         principal = _known(rt, handshake)
         with TenantScope(principal.tenant):
-            return _opened(rt, _admit(rt, handshake, principal))
+            return _opened(rt, *_admit(rt, handshake, principal))
     except Refused as error:
         rt.measure("connection.refused", tags={"code": error.code})
         raise
@@ -40,8 +43,11 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
         raise Unavailable("The connection could not be opened") from None
 
 
-def _opened(rt: Runtime, connection: Connection) -> Connection:
-    rt.store.put_connection(connection)
+def _opened(rt: Runtime, connection: Connection, counts: Sequence[Count]) -> Connection:
+    try:
+        rt.store.put_connection(connection, counts=counts)
+    except LimitReached as error:
+        raise submit.refused_by(rt, error, counts) from None
     rt.tell("streamer_on_connect", connection=connection)
     rt.measure("connection.opened")
     return connection
@@ -53,7 +59,10 @@ def _known(rt: Runtime, handshake: Handshake) -> Principal:
     return authenticated(rt, handshake)
 
 
-def _admit(rt: Runtime, handshake: Handshake, principal: Principal) -> Connection:
+def _admit(
+    rt: Runtime, handshake: Handshake, principal: Principal
+) -> tuple[Connection, Sequence[Count]]:
+    """Ask the gates; give the connection to store, and what is counted with it."""
     now = rt.clock.now()
     connection = Connection(
         id=handshake.connection_id,
@@ -63,8 +72,13 @@ def _admit(rt: Runtime, handshake: Handshake, principal: Principal) -> Connectio
         expires_at=_end(rt, now, principal),
     )
     rt.hook.streamer_limit(principal=principal, connection=connection, request=None)
-    rt.hook.streamer_admit(principal=principal, connection=connection, request=None)
-    return connection
+    counts = submit.gathered(
+        rt.hook.streamer_admit(
+            principal=principal, connection=connection, request=None, handler=None, mode=None
+        )
+    )
+    settle = submit.settled_of(counts)
+    return replace(connection, settle=settle), submit.taken_of(counts)
 
 
 def authenticated(rt: Runtime, handshake: Handshake) -> Principal:

@@ -90,6 +90,7 @@ def connection_to_plain(connection: Connection) -> dict[str, Any]:
         "tenant": principal.tenant,
         "scopes": sorted(principal.scopes),
         "token_expires_at": principal.expires_at,
+        "settle": [fields_of(count) for count in connection.settle],
     }
 
 
@@ -100,6 +101,7 @@ def connection_from_plain(plain: Mapping[str, Any]) -> Connection:
         address=plain.get("address"),
         connected_at=plain.get("connected_at", 0),
         expires_at=plain.get("expires_at", 0),
+        settle=tuple(_known(Count, one) for one in plain.get("settle") or ()),
         principal=Principal(
             user=plain["user"],
             tenant=plain["tenant"],

@@ -111,10 +111,11 @@ class IsolatedStore(WrappedStore):
 
     # -- connections
 
-    def put_connection(self, connection: Connection) -> None:
-        """Store or renew a connection of the tenant."""
+    def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
+        """Store or renew a connection of the tenant, with counts of the tenant."""
         self._check("put_connection", connection.principal.tenant)
-        self.inner.put_connection(connection)
+        self._check_keys("put_connection", (one.key for one in (*counts, *connection.settle)))
+        self.inner.put_connection(connection, counts=counts)
 
     def get_connection(self, connection_id: str) -> Connection | None:
         """Give a connection of the tenant, or None."""
