@@ -200,7 +200,7 @@ def streamer_register_handlers() -> Iterable[Any]:
                 return [echo]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: dlq (an action that lists dead letters).
+    Added in 0.1. Implemented by: tenancy; planned: dlq (an action that lists dead letters).
     """
 
 
@@ -237,7 +237,8 @@ def streamer_register_commands(cli: Any) -> None:
                     click.echo(self.clock.now())
         ```
 
-    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`).
+    Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), tenancy
+    (`streamer tenants`).
     """
 
 
@@ -350,7 +351,7 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel, cloudwatch, tenancy.
+    Added in 0.1. Implemented by: none yet; planned: otel, cloudwatch.
     """
 
 
@@ -444,7 +445,7 @@ def streamer_authorize(principal: Principal, verb: str, resource: Resource) -> N
                     raise Forbidden("Cancelling needs the scope requests:cancel")
         ```
 
-    Added in 0.1. Implemented by: core defaults (scopes, priority); planned: tenancy.
+    Added in 0.1. Implemented by: core defaults (scopes, priority).
     """
 
 
@@ -546,7 +547,7 @@ def streamer_admit(
                 return [Count(key=key, limit=5), Count(key=key, amount=-1)]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (quotas).
+    Added in 0.1. Implemented by: tenancy (quotas, usage).
     """
 
 
@@ -719,7 +720,8 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself); planned: otel, circuitbreaker.
+    Added in 0.1. Implemented by: core defaults (the call itself), tenancy; planned: otel,
+    circuitbreaker.
     """
 
 
@@ -890,7 +892,7 @@ def streamer_on_connect(connection: Connection) -> None:
                 self.users.add((connection.principal.tenant, connection.principal.user))
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (usage).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -924,7 +926,7 @@ def streamer_on_disconnect(connection: Connection, reason: str) -> None:
                 self.lives.append((reason, self.clock.now() - connection.connected_at))
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (usage).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -1030,7 +1032,7 @@ def streamer_on_update(request: Request, updates: Sequence[Update]) -> None:
                 self.pieces[request.ref] = self.pieces.get(request.ref, 0) + chunks
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (usage).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -1167,7 +1169,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: cloudwatch, otel.
+    Added in 0.1. Implemented by: tenancy; planned: cloudwatch, otel.
     """
 
 
@@ -1242,5 +1244,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: otel.
+    Added in 0.1. Implemented by: tenancy; planned: otel.
     """

@@ -29,6 +29,7 @@ class Call:
         metadata: as the client sent it.
         payload: validated: what the handler's payload parameter will get.
         request: the stored record; None for a sync request.
+        size: bytes of the message that asked for it, where it is answered at once; else 0.
         context: what the handler holds, a `streamer_core.Context`.
         on_stop: whoever runs the handler gives it what interrupts the run, and None afterwards.
     """
@@ -42,6 +43,7 @@ class Call:
     metadata: Mapping[str, str] = field(default_factory=dict)
     payload: Any = None
     request: Request | None = None
+    size: int = 0
     context: Any = field(default=None, repr=False)
     on_stop: Callable[[Callable[[], None] | None], None] = field(default=_ignore, repr=False)
 

@@ -25,12 +25,5 @@ def make_rig() -> MakeRig:
 
 @pytest.fixture
 def make_rig_on(make_rig: MakeRig, open_store: Callable[[Any], Any]) -> MakeRig:
-    """Give a function that makes one on each store; made twice, on the same data."""
-
-    def make(*sources: Any, **given: Any) -> Rig:
-        clock = given["beside"].clock if "beside" in given else None
-        rig = make_rig(*sources, **given, open_store=open_store)
-        assert clock in {None, rig.clock}
-        return rig
-
-    return make
+    """Give a function that makes one on each store; made again, on the same data."""
+    return partial(make_rig, open_store=open_store)
