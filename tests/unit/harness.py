@@ -199,8 +199,7 @@ class Rig:
         **core: Any,
     ) -> None:
         self.clock: ManualClock = beside.clock if beside else ManualClock()
-        data = beside.store.data if beside else None
-        opened = open_store(self.clock) if open_store else MemoryStore(self.clock, data)
+        opened = open_store(self.clock) if open_store else _memory(self.clock, beside)
         self.store: MemoryStore = store or opened
         shared = beside.transport if beside else None
         self.transport: MemoryTransport = shared or transport or MemoryTransport()
@@ -250,6 +249,10 @@ class Rig:
         taken = self.store.claim(ref, worker="elsewhere", lease_until=self.clock.now() + lease_ms)
         assert taken is not None
         return taken
+
+
+def _memory(clock: ManualClock, beside: Rig | None) -> MemoryStore:
+    return MemoryStore(clock, beside.store.data if beside else None)
 
 
 class Mirror:

@@ -148,15 +148,11 @@ def export(project: Project, tenant: str, form: str | None, since: int) -> None:
         _print_csv(found)
 
 
-def _print_csv(found: Sequence[Mapping[str, Any]]) -> None:
+def _print_csv(found: Sequence[dict[str, Any]]) -> None:
     writer = csv.writer(sys.stdout)
     if found:
         writer.writerow(found[0])
-    writer.writerows([_hour(one["hour"]), *_others(one)] for one in found)
-
-
-def _others(row: Mapping[str, Any]) -> list[Any]:
-    return [value for name, value in row.items() if name != "hour"]
+    writer.writerows((one | {"hour": _hour(one["hour"])}).values() for one in found)
 
 
 def _hour(ms: int) -> str:
