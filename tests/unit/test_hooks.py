@@ -146,6 +146,62 @@ def test_answers_are_collected_with_who_gave_them() -> None:
     assert asked == ["a", "b", "c"]
 
 
+class Called:
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    @hookimpl(trylast=True)
+    def streamer_execute(self, call: Any) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+class Around:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    @hookimpl(wrapper=True)
+    def streamer_execute(self, call: Any) -> Generator[None, Any, Any]:
+        if self.kind == "refuses":
+            raise Forbidden("no")
+        if self.kind == "never yields":
+            return None
+        try:
+            answer = yield
+        except BaseException as error:
+            if self.kind == "makes it good":
+                return f"after {type(error).__name__}"
+            if self.kind == "raises another":
+                raise Forbidden("another") from error
+            raise
+        if self.kind == "yields twice":
+            yield
+        return f"around {answer}"
+
+
+@pytest.mark.parametrize(
+    "answer", ["x", None, ValueError("v"), StopIteration("s"), KeyboardInterrupt()]
+)
+@pytest.mark.parametrize(
+    "kind",
+    ["", "refuses", "never yields", "makes it good", "raises another", "yields twice"],
+)
+def test_the_short_way_around_is_pluggys(kind: str, answer: Any) -> None:
+    manager = Manager()
+    manager.register(Called(answer), "called")
+    manager.register(Around(kind), "around")
+    assert manager.calls.streamer_execute is not manager.hook.streamer_execute
+
+    def outcome(ask: Any) -> Any:
+        try:
+            return ask(call=None)
+        except BaseException as error:  # noqa: BLE001
+            return type(error), str(error)[:5] if not isinstance(error, RuntimeError) else ""
+
+    assert outcome(manager.calls.streamer_execute) == outcome(manager.hook.streamer_execute)
+
+
 # -- the order, on a running application
 
 
