@@ -66,6 +66,25 @@ def test_a_suspended_tenant_is_turned_away_and_its_connections_closed(
     assert rig.client().ask("echo", {})["type"] == "response"
 
 
+def test_who_was_let_in_by_a_process_that_had_not_heard_is_closed_too(make_rig: MakeRig) -> None:
+    first = with_actions(make_rig)
+    second = with_actions(make_rig, beside=first)
+    second.client()
+    admin_of(first).suspend("acme")
+    assert first.work() == 1
+    late = second.client("late")
+    assert is_open(late)
+    first.clock.advance(5_000)
+    assert first.work() == 1
+    assert not is_open(late)
+    admin_of(first).suspend("acme")
+    admin_of(first).resume("acme")
+    first.clock.advance(5_000)
+    again = first.client()
+    first.work()
+    assert is_open(again)
+
+
 def test_queued_work_waits_without_an_attempt_spent(make_rig: MakeRig) -> None:
     rig = with_actions(make_rig)
     client = rig.client()

@@ -19,7 +19,7 @@ Payload = dict[str, Any]
 
 def handlers(admin: Callable[[], Admin], app: Streamer) -> list[Any]:
     """Make the handlers: of `admin`, which is there once the store is open."""
-    return [*_steering(admin), *_showing(admin, app), _closing(app)]
+    return [*_steering(admin), *_showing(admin, app), _closing(admin, app)]
 
 
 def _steering(admin: Callable[[], Admin]) -> list[Any]:
@@ -72,11 +72,12 @@ def _showing(admin: Callable[[], Admin], app: Streamer) -> list[Any]:
     return [show, usage]
 
 
-def _closing(app: Streamer) -> Any:
+def _closing(admin: Callable[[], Admin], app: Streamer) -> Any:
     @handler(CLOSE, mode="async", scopes=[OPERATOR_SCOPE])
     def close(ctx: Context) -> int:
-        """Close the connections of the request's own tenant."""
-        return _close_all(app, ctx)
+        """Close the connections of the request's own tenant, where it is suspended."""
+        tenant, _ = admin().tenants.read(ctx.principal.tenant)
+        return 0 if tenant.suspended_at is None else _close_all(app, ctx)
 
     return close
 

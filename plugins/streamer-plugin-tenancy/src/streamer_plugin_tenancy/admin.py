@@ -53,6 +53,7 @@ class Admin:
         store, clock: where the tenants are, and what time it is.
         tenants, usage: what is kept of them.
         limits: the settings' quotas, for tenants that have none of their own.
+        cache_ms: how late a process may notice a suspension.
         prices: of what they use.
     """
 
@@ -61,6 +62,7 @@ class Admin:
     tenants: Tenants
     usage: Usage
     limits: quotas.Limits
+    cache_ms: int
     prices: Prices
 
     def create(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,11 +94,15 @@ class Admin:
         return self._shown(self.tenants.change(name, partial(tenants.limited, changes=changes)))
 
     def suspend(self, name: str) -> dict[str, Any]:
-        """Let a tenant work no more, and have its connections closed by a worker."""
+        """Let a tenant work no more, and have its connections closed by a worker.
+
+        Once now, and once when no process lets it in any more that had not heard of it.
+        """
         now = self.clock.now()
         tenant = self.tenants.change(name, partial(tenants.suspended, now=now))
         with TenantScope(None):
-            self.store.enqueue(self._closing(name, now))
+            for due_at in (now, now + self.cache_ms):
+                self.store.enqueue(self._closing(name, due_at))
         return self._shown(tenant)
 
     def resume(self, name: str) -> dict[str, Any]:
@@ -117,9 +123,8 @@ class Admin:
             if (cursor := page.cursor) is None:
                 return
 
-    def _closing(self, name: str, now: int) -> Request:
-        # A request of the tenant's own: whoever runs it may touch nothing else. Whoever is let in
-        # by a process that has not heard yet is turned away at the first message.
+    def _closing(self, name: str, due_at: int) -> Request:
+        # A request of the tenant's own: whoever runs it may touch nothing else.
         user, request_id = CLOSE, self.clock.new_id()
         return Request(
             ref=ref_of(name, user, request_id),
@@ -128,8 +133,8 @@ class Admin:
             tenant=name,
             user=user,
             priority=Priority.HIGH,
-            created_at=now,
-            due_at=now,
+            created_at=self.clock.now(),
+            due_at=due_at,
         )
 
     def _shown(self, tenant: Tenant) -> dict[str, Any]:
@@ -169,6 +174,7 @@ def admin_of(plugin: "TenancyPlugin", app: "Streamer") -> Admin:
         tenants=plugin.tenants,
         usage=plugin.usage,
         limits=plugin.limits,
+        cache_ms=given.cache,
         prices=prices,
     )
 

@@ -33,7 +33,8 @@ class TenancyPlugin:
     def __init__(self, settings: TenancySettings, app: Any) -> None:
         self.settings = settings
         self._app = app
-        self.limits: quotas.Limits = {name: getattr(settings, name) for name in QUOTAS}
+        given = {name: getattr(settings, name) for name in QUOTAS}
+        self.limits: quotas.Limits = {name: one for name, one in given.items() if one is not None}
 
     # -- its parts, made once the store is open
 
@@ -106,7 +107,7 @@ class TenancyPlugin:
             return quotas.of_connection(name, limits)
         stored = mode is Mode.ASYNC or handler.idempotent
         counts: list[Count] = []
-        if any(limit is not None for limit in limits.values()):
+        if limits:
             counts = quotas.of_request(
                 name, limits, self._app.clock, request=request, handler=handler, stored=stored
             )

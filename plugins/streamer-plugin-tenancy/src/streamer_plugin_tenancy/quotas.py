@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
 _LEAST_SECONDS = 1.0
 
 Limits = Mapping[str, float | None]
-"""Quota to limit; None: no limit."""
+"""Quota to limit; one that is None, or not there, is no limit."""
 
 
 def of_connection(tenant: str, limits: Limits) -> list[Count]:
