@@ -22,9 +22,9 @@ class Noting(WrappedStore):
         super().__init__(inner)
         self.name = name
 
-    def put_connection(self, connection: Any) -> None:
+    def put_connection(self, connection: Any, **given: Any) -> None:
         asked.append(self.name)
-        self.inner.put_connection(connection)
+        self.inner.put_connection(connection, **given)
 
 
 class Outer:
