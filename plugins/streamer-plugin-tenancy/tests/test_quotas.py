@@ -9,7 +9,7 @@ from streamer_plugin_tenancy import TenancyPlugin
 from streamer_plugin_tenancy.admin import Admin
 
 from streamer_core import Context
-from streamer_core.errors import ConfigurationError, QuotaExceeded
+from streamer_core.errors import ConfigurationError, QuotaExceeded, StoreError
 from streamer_core.model.request import Status
 from streamer_core.settings import validate_section
 from tests.unit.harness import Rig, Wire, code_of, handler
@@ -124,6 +124,22 @@ def test_a_worker_that_dies_each_time_leaks_nothing(make_rig: MakeRig) -> None:
         rig.clock.advance(600_000)
     assert rig.stored(client.ref("r")).status is Status.FAILED
     assert used(rig, "requests_in_flight") == 0
+
+
+def test_a_write_whose_answer_was_lost_is_counted_once(make_rig: MakeRig) -> None:
+    rig = limited(make_rig, requests_in_flight=5, requests_a_day=5)
+    client = rig.client()
+    for verb in ("enqueue", "finish"):
+        rig.store.faults.fail_next(verb, StoreError("lost"), after=True)
+    assert code_of(client.ask("queued", {}, id="r")) == "STORAGE_ERROR"
+    assert client.ask("queued", {}, id="r")["message"] == "Known already"
+    assert (used(rig, "requests_in_flight"), used(rig, "requests_a_day")) == (1, 1)
+    rig.work()
+    rig.clock.advance(60_000)
+    rig.app.sweep()
+    rig.work()
+    assert rig.stored(client.ref("r")).status is Status.COMPLETED
+    assert (used(rig, "requests_in_flight"), used(rig, "requests_a_day")) == (0, 1)
 
 
 def test_an_idempotent_request_is_counted_while_it_runs(make_rig: MakeRig) -> None:

@@ -163,7 +163,7 @@ def test_a_busy_tenants_counters_are_spread(make_rig: MakeRig) -> None:
     rig = make_rig(work)
     client = rig.client()
     keys = set()
-    for number in range(50):
+    for number in range(200):
         client.ask("work", {}, id=f"r-{number}")
         keys |= {one.key for one in rig.stored(client.ref(f"r-{number}")).settle}
-    assert len(keys) == 2 * 4
+    assert len(keys) == 2 * 16

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,24 @@ async def queued(payload: dict, ctx: Context) -> list:
     ctx.log.info("it runs")
     return [ctx.principal.tenant, current_tenant()]
 """
+A_DAY = 30
 PLUGINS = ["local", "sqlite", "apigateway", "tenancy"]
 
 
 def project(folder: Path, tenant: str = "acme", **given: Any) -> Path:
-    section = {"cache": "1s", "usage_flush": "200ms", "requests_in_flight": 50}
+    section = {
+        "cache": "1s",
+        "usage_flush": "200ms",
+        "requests_in_flight": 50,
+        "requests_a_day": A_DAY,
+    }
     return write_project(
         folder,
         HANDLERS,
         principal={"tenant": tenant},
         core={"plugins": PLUGINS},
         plugins={"tenancy": section},
-        sync_workers=1,
+        sync_workers=2,
         async_workers=1,
         **given,
     )
@@ -89,6 +96,7 @@ def test_an_operator_beside_a_gateway(tmp_path: Path, world: dict[str, Any]) -> 
         assert "suspended" in tenants(folder, "show")
         tenants(folder, "resume", "acme")
         eventually(lambda: _let_in(running.url) == 101, "a new connection")
+        _use_up(running.url, folder)
     runs = [line for line in running.log().splitlines() if "it runs" in line]
     assert [json.loads(line)["tenant"] for line in runs] == ["acme"]
 
@@ -102,6 +110,26 @@ def test_an_operator_beside_a_gateway(tmp_path: Path, world: dict[str, Any]) -> 
     assert "there is no quota" in tenants(folder, "quota", "acme", "conns=1", exit_code=2)
     assert "3" in tenants(folder, "quota", "acme", "connections=3", "stored_bytes=none")
     assert "no usage" in tenants(folder, "usage", "nobody")
+
+
+def _use_up(url: str, folder: Path) -> None:
+    """Send more than the day allows, from two connections to two processes at once."""
+
+    def send(_: int) -> list[str]:
+        with Talk(url) as talk:
+            return [talk.ask("whose")["type"] for _ in range(A_DAY)]
+
+    def used() -> float:
+        shown = json.loads(tenants(folder, "show", "acme", "--json"))
+        level: float = shown["quotas"]["requests_a_day"]["used"]
+        return level
+
+    left = A_DAY - used()
+    with ThreadPoolExecutor(2) as pool:
+        answers = [one for those in pool.map(send, range(2)) for one in those]
+    assert answers.count("response") == left
+    assert answers.count("error") == 2 * A_DAY - left
+    assert used() == A_DAY
 
 
 def _let_in(url: str) -> int:

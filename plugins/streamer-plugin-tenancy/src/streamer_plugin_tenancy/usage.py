@@ -5,19 +5,22 @@ settled by the one that ends it. Of requests that are answered at once it is gat
 written now and then: a process that is killed loses what it had not written.
 
 ```
-usage/<tenant>/<hour>/<action>/<what>/<shard>    counters; shard `d` is what was gathered
+usage/<tenant>/<hour>/<action>/<what>/<shard>    counters; `d…` are those of what was gathered
 usage_of/<tenant>/<day>/<hour>/<action>          values: what there is to be read
 ```
-A busy tenant's counters are spread over shards by the request's id, so that none is hot.
+A busy tenant's counters are spread over shards, by the request's id, or a process's chance: none is
+hot.
 """
 
 import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Literal
 
-from streamer_core.errors import StoreError
+from streamer_core.errors import Conflict, StoreError
 from streamer_core.log import get_logger
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import tenant_key
@@ -29,7 +32,7 @@ from streamer_core.scope import TenantScope
 HOUR_MS = 3_600_000
 DAY_HOURS = 24
 WHAT = ("requests", "seconds", "messages", "bytes")
-_SHARDS = 4
+_SHARDS = 16
 _GATHERED = "d"
 _MOST_AT_ONCE = 80  # counts of one write: DynamoDB takes 100 items in a transaction
 _MOST_OF_A_DAY = 100_000
@@ -77,6 +80,7 @@ class Usage:
         self._clock = clock
         self._keep_ms = keep_ms
         self._flush_s = flush_s
+        self._own_shard = f"{_GATHERED}{int(clock.random() * _SHARDS)}"
         self._noted: set[Cell] = set()
         self._lock = threading.Lock()
         self._gathered: defaultdict[Cell, dict[str, float]] = _nothing()
@@ -116,7 +120,9 @@ class Usage:
             return
         tenant, hour, action = cell
         key = tenant_key("usage_of", tenant, *_place(hour), action)
-        self._store.put_value(key, None, expires_at=self._end_of(hour))
+        if self._store.get_value(key) is None:
+            with suppress(Conflict):  # many processes begin an hour at the same time
+                self._store.put_value(key, None, expires_at=self._end_of(hour), version=0)
         if len(self._noted) >= _MOST_NOTED:
             self._noted.clear()
         self._noted.add(cell)
@@ -163,7 +169,7 @@ class Usage:
         for cell, amounts in gathered.items():
             self._note(cell)
             counts += [
-                self._count(cell, what, _GATHERED, amount)
+                self._count(cell, what, self._own_shard, amount)
                 for what, amount in amounts.items()
                 if amount
             ]
@@ -212,18 +218,20 @@ class Usage:
             yield tenant, day * DAY_HOURS + int(hour_of_day), action
 
     def _used(self, cell: Cell) -> Used:
-        shards = [*map(str, range(_SHARDS)), _GATHERED]
-        asked = [self._count(cell, what, shard, 0) for what in WHAT for shard in shards]
-        levels = self._store.count(asked).levels
-        rows = [levels[place : place + len(shards)] for place in range(0, len(levels), len(shards))]
         tenant, hour, action = cell
         return Used(
             tenant=tenant,
             action=action,
             hour=hour * HOUR_MS,
-            stored={what: sum(row[:-1]) for what, row in zip(WHAT, rows, strict=True)},
-            at_once={what: row[-1] for what, row in zip(WHAT, rows, strict=True)},
+            stored=self._levels(cell, ""),
+            at_once=self._levels(cell, _GATHERED),
         )
+
+    def _levels(self, cell: Cell, kind: str) -> dict[str, float]:
+        shards = [f"{kind}{number}" for number in range(_SHARDS)]
+        asked = [self._count(cell, what, shard, 0) for what in WHAT for shard in shards]
+        levels = iter(self._store.count(asked).levels)
+        return {what: sum(islice(levels, _SHARDS)) for what in WHAT}
 
 
 def _nothing() -> defaultdict[Cell, dict[str, float]]:
