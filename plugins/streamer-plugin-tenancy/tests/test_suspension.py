@@ -190,6 +190,7 @@ def test_an_operator_steers_tenants(make_rig: MakeRig) -> None:
     [
         ("create", {}, "payload.tenant"),
         ("suspend", {"tenant": ""}, "payload.tenant"),
+        ("create", {"tenant": "default"}, "payload.tenant"),
         ("create", {"tenant": "a", "quotas": {"conns": 1}}, "payload.quotas"),
         ("quota", {"tenant": "a", "quotas": [1]}, "payload.quotas"),
         ("quota", {"tenant": "a", "quotas": {"connections": "many"}}, "payload.quotas"),

@@ -7,7 +7,7 @@ from streamer_core import Context, Reject, handler
 from streamer_core.app import Streamer
 from streamer_core.errors import Conflict, Invalid
 from streamer_plugin_tenancy.admin import Admin
-from streamer_plugin_tenancy.tenants import CLOSE
+from streamer_plugin_tenancy.tenants import CLOSE, NOBODY
 
 OPERATOR_SCOPE = "streamer:tenants"
 _DAY_MS = 86_400_000
@@ -97,7 +97,7 @@ def _close_all(app: Streamer, ctx: Context) -> int:
 
 def _tenant(payload: Mapping[str, Any]) -> str:
     name = payload.get("tenant")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or name in NOBODY:
         raise Invalid.field("payload.tenant", "must be a tenant's name")
     return name
 

@@ -15,7 +15,7 @@ from streamer_core.ports import Clock, Query, Store
 from streamer_core.records import record
 from streamer_core.scope import TenantScope
 from streamer_plugin_tenancy import quotas, tenants
-from streamer_plugin_tenancy.tenants import CLOSE, QUOTAS, Tenant, Tenants
+from streamer_plugin_tenancy.tenants import CLOSE, NOBODY, QUOTAS, Tenant, Tenants
 from streamer_plugin_tenancy.usage import WHAT, Usage, Used
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ class Admin:
 
         Raises:
             Conflict: an operator has made it already.
-            ValueError: a quota is none.
+            ValueError: a quota is none, or nobody can be named so.
         """
+        if name in NOBODY:
+            raise ValueError(f"no tenant can be named {name!r}")
 
         def make(tenant: Tenant) -> Tenant:
             if tenant.created_at is not None:

@@ -79,6 +79,11 @@ class IsolatedStore(WrappedStore):
         if current_tenant() is not None:
             self._check(what, *map(tenant_of, keys))
 
+    def _check_counts(self, what: str, tenant: str, counts: Iterable[Count]) -> None:
+        """Refuse what would be counted for another than whose it is, whoever works for whom."""
+        if any(tenant_of(one.key) not in {None, tenant} for one in counts):
+            self._refuse(what)
+
     def _check_refs(self, what: str, refs: Iterable[str]) -> None:
         if current_tenant() is not None:
             self._check(what, *map(self._owner, refs))
@@ -113,8 +118,9 @@ class IsolatedStore(WrappedStore):
 
     def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
         """Store or renew a connection of the tenant, with counts of the tenant."""
-        self._check("put_connection", connection.principal.tenant)
-        self._check_keys("put_connection", (one.key for one in (*counts, *connection.settle)))
+        tenant = connection.principal.tenant
+        self._check("put_connection", tenant)
+        self._check_counts("put_connection", tenant, (*counts, *connection.settle))
         self.inner.put_connection(connection, counts=counts)
 
     def get_connection(self, connection_id: str) -> Connection | None:
@@ -164,7 +170,7 @@ class IsolatedStore(WrappedStore):
 
     def _check_new(self, request: Request, counts: Sequence[Count]) -> None:
         self._check("enqueue", request.tenant)
-        self._check_keys("enqueue", (one.key for one in (*counts, *request.settle)))
+        self._check_counts("enqueue", request.tenant, (*counts, *request.settle))
         self._noted(request)
 
     def get(self, ref: str) -> Request | None:

@@ -11,11 +11,11 @@ from streamer_core.model.counter import Count
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.manifest import Manifest
 from streamer_core.model.message import Message, Mode
-from streamer_core.model.principal import NO_TENANT, Principal
+from streamer_core.model.principal import Principal
 from streamer_core.ports import Store
 from streamer_plugin_tenancy import quotas
 from streamer_plugin_tenancy.settings import TenancySettings
-from streamer_plugin_tenancy.tenants import CLOSE, QUOTAS, Tenant, Tenants
+from streamer_plugin_tenancy.tenants import CLOSE, NOBODY, QUOTAS, Tenant, Tenants
 from streamer_plugin_tenancy.usage import Usage
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TenancyPlugin:
     @hookimpl
     def streamer_limit(self, principal: Principal) -> None:
         """Refuse whoever has no tenant, or a suspended one."""
-        if principal.tenant in {"", NO_TENANT}:
+        if principal.tenant in NOBODY:
             raise Forbidden("The token names no tenant")
         if self.tenants.get(principal.tenant).suspended_at is not None:
             raise Forbidden("The tenant is suspended")

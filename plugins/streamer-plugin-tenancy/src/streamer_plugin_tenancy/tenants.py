@@ -6,11 +6,15 @@ from typing import Any
 
 from streamer_core.errors import Conflict, StoreError
 from streamer_core.model.ids import tenant_key, tenant_of
+from streamer_core.model.principal import NO_TENANT
 from streamer_core.ports import Clock, Store
 from streamer_core.records import record
 from streamer_core.scope import TenantScope
 
 KIND = "tenancy"
+NOBODY = frozenset({"", NO_TENANT})
+"""Names that no tenant can have."""
+
 QUOTAS = (
     *("connections", "requests_in_flight", "requests_a_day"),
     *("stored_bytes", "execution_seconds_a_day"),

@@ -202,7 +202,9 @@ class Usage:
 
     def read(self, tenant: str, since: int, until: int) -> list[Used]:
         """Give what a tenant used in the hours that begin in [`since`, `until`), in order."""
-        first, last = -(-since // HOUR_MS), -(-until // HOUR_MS)
+        now = self._clock.now()
+        first = -(-max(since, now - self._keep_ms - HOUR_MS) // HOUR_MS)
+        last = -(-min(until, now + HOUR_MS) // HOUR_MS)
         with TenantScope(None):
             return [
                 self._used(cell)
