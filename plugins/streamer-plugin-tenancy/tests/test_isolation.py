@@ -171,6 +171,7 @@ WRITES: dict[str, Callable[[Store, Attack], Any]] = {
     "enqueue": lambda s, a: s.enqueue(a_request(a.rig.clock, "r-3", tenant="acme")),
     "enqueue counts": lambda s, a: s.enqueue(_mine(a), counts=[COUNT]),
     "enqueue settle": lambda s, a: s.enqueue(_mine(a, settle=(COUNT,))),
+    "enqueue for their client": lambda s, a: s.enqueue(_mine(a, connection_id="c-acme")),
     "enqueue_all": lambda s, a: s.enqueue_all([Enqueuing(request=_mine(a), counts=[COUNT])]),
     "claim": lambda s, a: s.claim(a.theirs.ref, worker="w", lease_until=a.lease),
     "claim_next": lambda s, a: s.claim_next(list(Priority), worker="w", lease_until=a.lease),
@@ -310,6 +311,7 @@ def test_a_confused_handler_reads_nothing_of_another_tenant(make_rig: MakeRig, l
     assert [(line["tenant"], line["what"]) for line in refused] == [("evil", "cancel")]
 
 
+@pytest.mark.parametrize("open_store", ["sqlite", "ministack"], indirect=True)
 def test_the_framework_goes_on_across_tenants(make_rig_on: MakeRig) -> None:
     rig = make_rig_on(queued, news)
     clients = [rig.client(tenant=f"t-{number}") for number in range(3)]

@@ -47,6 +47,7 @@ def is_open(client: Client) -> bool:
     return client.rig.transport.is_open(client.id)
 
 
+@pytest.mark.parametrize("open_store", ["sqlite", "ministack"], indirect=True)
 def test_a_suspended_tenant_is_turned_away_and_its_connections_closed(
     make_rig_on: MakeRig,
 ) -> None:

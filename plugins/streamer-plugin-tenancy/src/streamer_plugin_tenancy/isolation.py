@@ -171,6 +171,8 @@ class IsolatedStore(WrappedStore):
     def _check_new(self, request: Request, counts: Sequence[Count]) -> None:
         self._check("enqueue", request.tenant)
         self._check_counts("enqueue", request.tenant, (*counts, *request.settle))
+        if request.connection_id is not None:
+            self._check_connection("enqueue", request.connection_id)
         self._noted(request)
 
     def get(self, ref: str) -> Request | None:
