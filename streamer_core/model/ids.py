@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 
 _REF_BYTES = 16
+_LENGTH = re.compile(r"[0-9]{1,9}")
 REF = re.compile(r"[0-9a-f]{32}")
 
 
@@ -49,6 +50,6 @@ def tenant_of(key: str) -> str | None:
     """Tell whose a key is that `tenant_key` made; None: no tenant's."""
     _, _, counted = key.partition("/")
     digits, _, named = counted.partition("/")
-    if not (digits.isascii() and digits.isdecimal()) or len(named) < (length := int(digits)):
+    if not _LENGTH.fullmatch(digits) or len(named) < (length := int(digits)):
         return None
     return named[:length] if named[length : length + 1] in {"", "/"} else None
