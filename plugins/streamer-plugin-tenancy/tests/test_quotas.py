@@ -60,7 +60,7 @@ def refused(answer: Wire) -> Any:
 
 def test_connections_are_counted_until_they_are_forgotten(make_rig_on: MakeRig) -> None:
     rig = limited(make_rig_on, connections=2)
-    first, second = rig.client(), rig.client()
+    first, _ = rig.client(), rig.client()
     with pytest.raises(QuotaExceeded) as no:
         rig.client()
     assert no.value.details == {"quota": "connections", "limit": 2, "used": 2, "resets_at": None}
@@ -70,11 +70,23 @@ def test_connections_are_counted_until_they_are_forgotten(make_rig_on: MakeRig) 
         rig.app.disconnect(first.id)
     assert used(rig, "connections") == 1
     rig.client()
-    second.go()
     rig.clock.advance(7_200_000)  # nobody tells that any of them has gone
     rig.app.sweep()
     assert used(rig, "connections") == 0
+
+
+def test_who_is_gone_and_nobody_told_of_keeps_nobody_out(make_rig: MakeRig) -> None:
+    rig = limited(make_rig, connections=2)
+    gone, there = rig.client(), rig.client()
+    gone.go()
+    with pytest.raises(QuotaExceeded):  # it might be one that is just being opened
+        rig.client()
+    rig.clock.advance(60_001)
     rig.client()
+    assert used(rig, "connections") == 2
+    assert next(iter(rig.store.connections())).id == there.id
+    with pytest.raises(QuotaExceeded):
+        rig.client()
 
 
 # -- requests in flight, and their bytes

@@ -104,7 +104,7 @@ class TenancyPlugin:
         name = principal.tenant
         limits = self._limits_of(self.tenants.get(name))
         if request is None or handler is None:
-            return quotas.of_connection(name, limits)
+            return self._connecting(name, limits)
         stored = mode is Mode.ASYNC or handler.idempotent
         counts: list[Count] = []
         if limits:
@@ -140,6 +140,13 @@ class TenancyPlugin:
     def streamer_shutdown(self) -> None:
         """Write what was gathered."""
         self.usage.close()
+
+    def _connecting(self, name: str, limits: quotas.Limits) -> list[Count]:
+        from streamer_plugin_tenancy.connections import make_room  # noqa: PLC0415
+
+        counts = quotas.of_connection(name, limits)
+        make_room(self._app, name, counts)
+        return counts
 
     def _limits_of(self, tenant: Tenant) -> quotas.Limits:
         return {**self.limits, **tenant.quotas} if tenant.quotas else self.limits
