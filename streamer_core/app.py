@@ -75,7 +75,7 @@ class Streamer:
                 registered.check()
         self.transport = transport or self._opened_transport()
         try:
-            self.store = store or self._opened_store()
+            self.store = self._wrapped(store or self._opened_store())
         except BaseException:
             self.transport.close()
             raise
@@ -351,6 +351,13 @@ class Streamer:
         answers = self._provided("streamer_open_store", name=name, clock=self.clock)
         store: Store = _only(answers, "store", name, Store)
         return store
+
+    def _wrapped(self, store: Store) -> Store:
+        try:
+            return plugins.wrap_store(self.hooks, store)
+        except BaseException:
+            store.close()
+            raise
 
     def _opened_transport(self) -> Transport:
         name = self.settings.core.transport

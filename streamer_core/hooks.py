@@ -4,7 +4,7 @@ pluggy calls and combines; what it lacks is here: observers that cannot hurt one
 short way to a hook that nobody or only one plugin implements, as most are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, cast
 
 import pluggy
@@ -13,7 +13,7 @@ from streamer_core import hookspecs
 from streamer_core.log import get_logger
 from streamer_core.markers import PROJECT
 
-_NOT_WRAPPED = ("streamer_on_", "streamer_open_", "streamer_register_")
+_NOT_WRAPPED = ("streamer_on_", "streamer_open_", "streamer_register_", "streamer_wrap_")
 _NOT_WRAPPED_EITHER = frozenset({"streamer_health", "streamer_startup", "streamer_shutdown"})
 
 
@@ -95,6 +95,8 @@ def _short_way(hook: pluggy.HookCaller) -> Callable[..., Any]:
     if not implementations:
         return lambda **_: None if first else []
     only = implementations[0]
+    if first and len(implementations) == 2 and _is_around(*implementations):
+        return _around(implementations[1], implementations[0])
     if len(implementations) > 1 or only.wrapper or only.hookwrapper:
         return hook
     function, names = only.function, only.argnames
@@ -108,6 +110,51 @@ def _short_way(hook: pluggy.HookCaller) -> Callable[..., Any]:
         return [] if answer is None else [answer]
 
     return listed
+
+
+def _is_around(inner: pluggy.HookImpl, outer: pluggy.HookImpl) -> bool:
+    # pluggy keeps wrappers behind all others.
+    return outer.wrapper and not (inner.wrapper or inner.hookwrapper)
+
+
+def _around(outer: pluggy.HookImpl, inner: pluggy.HookImpl) -> Callable[..., Any]:
+    """Call one wrapper around one implementation, as pluggy does, in half its time."""
+    wrap, call = outer.function, inner.function
+    wanted, taken = outer.argnames, inner.argnames
+
+    def around(**given: Any) -> Any:
+        layer = cast("Generator[None, Any, Any]", wrap(*[given[name] for name in wanted]))
+        try:
+            next(layer)
+        except StopIteration:
+            raise RuntimeError(f"{outer.plugin_name}: the wrapper did not yield") from None
+        error: BaseException | None = None
+        answer = None
+        try:
+            answer = call(*[given[name] for name in taken])
+        except BaseException as raised:  # noqa: BLE001 - the wrapper sees all there is
+            error = raised
+        return _ended(layer, answer, error)
+
+    return around
+
+
+def _ended(layer: Generator[None, Any, Any], answer: Any, error: BaseException | None) -> Any:
+    """Let a wrapper see how it ended; give what it makes of that."""
+    try:
+        if error is None:
+            layer.send(answer)
+        else:
+            layer.throw(error)
+    except StopIteration as end:
+        return end.value
+    except RuntimeError as made:
+        # Python makes another error of a StopIteration that passes through a generator.
+        if isinstance(error, StopIteration) and made.__cause__ is error:
+            raise error from None
+        raise
+    layer.close()
+    raise RuntimeError("a wrapper has a second yield")
 
 
 def observe(manager: Manager, hook: str, **arguments: Any) -> None:

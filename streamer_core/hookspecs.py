@@ -117,6 +117,56 @@ def streamer_open_transport(name: str) -> Transport | None:
 
 
 @hookspec
+def streamer_wrap_store(store: Store) -> Store | None:
+    """Put a store of your own around the store.
+
+    Called: once in each process, right after the store was opened, or handed in. All that this
+    process does with its store goes through what is given here: the engine, commands, plugins.
+    Answers (provide): every plugin is asked, the last one first, each with what the one after it
+    gave: the first plugin's is the outermost. None: leave it as it is.
+
+    Args:
+        store: the store so far.
+
+    Returns:
+        A store that closes the one given when it is closed. `WrappedStore` hands on every verb;
+        override those that shall do more. `streamer_core.scope.current_tenant` says for whom the
+        engine works as it calls.
+
+    Raises:
+        ConfigurationError: this and any other error stop the start.
+
+    Blocks: may, as long as it takes; nothing is served yet. The verbs: microseconds, no I/O.
+
+    Example:
+        ```python
+        from collections import Counter
+        from streamer_core.markers import hookimpl
+        from streamer_core.ports import WrappedStore
+
+        class Counting(WrappedStore):
+            def __init__(self, inner, reads):
+                super().__init__(inner)
+                self.reads = reads
+
+            def get(self, ref):
+                self.reads["get"] += 1
+                return self.inner.get(ref)
+
+        class ReadsPlugin:
+            def __init__(self, settings, app):
+                self.reads = Counter()
+
+            @hookimpl
+            def streamer_wrap_store(self, store):
+                return Counting(store, self.reads)
+        ```
+
+    Added in 0.1. Implemented by: tenancy.
+    """
+
+
+@hookspec
 def streamer_register_handlers() -> Iterable[Any]:
     """Bring handlers and topics: modules, or functions that carry a decorator.
 
@@ -150,7 +200,7 @@ def streamer_register_handlers() -> Iterable[Any]:
                 return [echo]
         ```
 
-    Added in 0.1. Implemented by: none yet.
+    Added in 0.1. Implemented by: tenancy.
     """
 
 
@@ -189,7 +239,8 @@ def streamer_register_commands(cli: Any) -> None:
 
     Added in 0.1. Implemented by: local (`streamer dev`), dynamodb (`streamer tables`), jwt
     (`streamer token`, `streamer jwt`), circuitbreaker (`streamer circuits`), ratelimit (`streamer
-    ratelimit`), dlq (`streamer dlq`), cloudwatch (`streamer cloudwatch`).
+    ratelimit`), dlq (`streamer dlq`), cloudwatch (`streamer cloudwatch`), tenancy (`streamer
+    tenants`).
     """
 
 
@@ -303,7 +354,7 @@ def streamer_startup(app: Any) -> None:
         ```
 
     Added in 0.1. Implemented by: circuitbreaker, otel, xray, cloudwatch (begins to write at each
-    interval); planned: tenancy.
+    interval).
     """
 
 
@@ -444,7 +495,7 @@ def streamer_authorize(principal: Principal, verb: str, resource: Resource) -> N
                     raise Forbidden("Cancelling needs the scope requests:cancel")
         ```
 
-    Added in 0.1. Implemented by: core defaults (scopes, priority, admin); planned: tenancy.
+    Added in 0.1. Implemented by: core defaults (scopes, priority, admin).
     """
 
 
@@ -477,6 +528,7 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
         from streamer_core.errors import RateLimited
         from streamer_core.markers import hookimpl
         from streamer_core.model.counter import Count
+        from streamer_core.model.ids import tenant_key
 
         class TenASecondPlugin:
             def __init__(self, settings, app):
@@ -484,38 +536,44 @@ def streamer_limit(principal: Principal, connection: Connection, request: Messag
 
             @hookimpl
             def streamer_limit(self, principal):
-                key = f"ten/{len(principal.tenant)}/{principal.tenant}/{principal.user}"
+                key = tenant_key("ten", principal.tenant, principal.user)
                 taken = self.app.store.count([Count(key=key, limit=10, refill_per_s=10)])
                 if not taken.accepted:
                     raise RateLimited("Too many messages", retry_after_ms=taken.retry_after_ms)
         ```
 
-    Added in 0.1. Implemented by: jwt (revoked tokens), ratelimit.
+    Added in 0.1. Implemented by: jwt (revoked tokens), ratelimit, tenancy.
     """
 
 
 @hookspec
 def streamer_admit(
-    principal: Principal, connection: Connection, request: Message | None
+    principal: Principal,
+    connection: Connection,
+    request: Message | None,
+    handler: HandlerSpec | None,
+    mode: Mode | None,
 ) -> Sequence[Count] | None:
     """Refuse what is over an agreed amount, by raising, or give counts to settle with it.
 
     Called: once for each connection, after `streamer_limit`; once for each request of a handler,
-    the payload valid, the mode not yet decided. Repeats of a stored request are asked for too.
+    the payload valid, after `streamer_route`. Repeats of a stored request are asked for too.
     Answers (gate): every plugin is asked until one raises; all counts are gathered. None: nothing
     against it, nothing to count.
 
     Args:
         principal: who sends.
         connection: where it comes from.
-        request: the message; None for a connection.
+        request, handler, mode: the message, its handler's specification, how it will be answered;
+            stored where that is async or the handler idempotent. None for a connection.
 
     Returns:
-        Counts. Those above zero are taken in the write that stores the request: all have room, or
-        nothing is stored and the client gets `QUOTA_EXCEEDED`; a repeat takes nothing. Those below
-        zero are applied once, by the write that ends it. For a sync request that is not stored they
-        are applied before it runs and at its end: a crash in between leaves the first. For a
-        connection counts have no effect.
+        Counts, their keys as of `tenant_key`. Those that `settles` are applied once, by the write
+        that ends the request or forgets the connection: those below zero, and those `per` second
+        or update. The others are taken in the write that stores it: all have room, or nothing is
+        stored and the client gets `QUOTA_EXCEEDED`; a repeat takes nothing. For a request that is
+        not stored they are applied before it runs and at its end: a crash in between leaves the
+        first. For a connection at least one is to be taken, or none settles.
 
     Raises:
         QuotaExceeded, or another Refused: 429 for a connection, else the client's `error`. Any
@@ -527,6 +585,7 @@ def streamer_admit(
         ```python
         from streamer_core.markers import hookimpl
         from streamer_core.model.counter import Count
+        from streamer_core.model.ids import tenant_key
 
         class FiveAtOncePlugin:              # at most five unfinished requests a user
             def __init__(self, settings, app): ...
@@ -535,11 +594,11 @@ def streamer_admit(
             def streamer_admit(self, principal, request):
                 if request is None:
                     return None
-                key = f"open/{len(principal.tenant)}/{principal.tenant}/{principal.user}"
+                key = tenant_key("open", principal.tenant, principal.user)
                 return [Count(key=key, limit=5), Count(key=key, amount=-1)]
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (quotas).
+    Added in 0.1. Implemented by: tenancy (quotas, usage).
     """
 
 
@@ -837,7 +896,8 @@ def streamer_execute(call: Call) -> Any:
                     self.seconds[call.ref] = self.clock.monotonic() - began
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker, otel, xray.
+    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker, otel, xray,
+    tenancy.
     """
 
 
@@ -1056,7 +1116,7 @@ def streamer_on_connect(connection: Connection) -> None:
                 self.users.add((connection.principal.tenant, connection.principal.user))
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (usage).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -1090,7 +1150,7 @@ def streamer_on_disconnect(connection: Connection, reason: str) -> None:
                 self.lives.append((reason, self.clock.now() - connection.connected_at))
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (usage).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -1196,7 +1256,7 @@ def streamer_on_update(request: Request, updates: Sequence[Update]) -> None:
                 self.pieces[request.ref] = self.pieces.get(request.ref, 0) + chunks
         ```
 
-    Added in 0.1. Implemented by: none yet; planned: tenancy (usage).
+    Added in 0.1. Implemented by: none yet.
     """
 
 
@@ -1362,7 +1422,7 @@ def streamer_on_flush() -> None:
                 sys.stderr.writelines(json.dumps(line) + "\\n" for line in waiting)
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker, dlq, otel, cloudwatch (writes its lines).
+    Added in 0.1. Implemented by: circuitbreaker, dlq, otel, cloudwatch (writes its lines), tenancy.
     """
 
 
@@ -1442,5 +1502,5 @@ def streamer_shutdown(app: Any) -> None:
                     self.thread.join(timeout=5)
         ```
 
-    Added in 0.1. Implemented by: dlq, cloudwatch (writes what is left).
+    Added in 0.1. Implemented by: dlq, cloudwatch (writes what is left), tenancy.
     """

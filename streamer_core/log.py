@@ -3,23 +3,19 @@
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
+
+from streamer_core import scope
 
 _SECRET_NAMES = (
     *("token", "authorization", "secret", "passw", "cookie", "credential", "bearer"),
     *("api_key", "apikey", "access_key", "private_key"),
 )
 REDACTED = "[redacted]"
-ABOUT: ContextVar[Sequence[Any] | None] = ContextVar("streamer_about", default=None)
-"""What this thread is at: a function that gives the fields of its log lines, and its arguments.
-
-To set it costs a message a tenth of a microsecond; the fields are made if a line is."""
 _INFO = 20  # logging.INFO: only structlog, which is seldom needed, needs that module
 
 
@@ -36,25 +32,13 @@ def get_logger(**bound: Any) -> Any:
     return structlog.get_logger("streamer", **bound)
 
 
-@contextmanager
-def about(*what: Any) -> Iterator[None]:
-    """Have lines tell what they are about: `ABOUT` for as long as the block runs."""
-    token = ABOUT.set(what)
-    try:
-        yield
-    finally:
-        ABOUT.reset(token)
-
-
 def merge_about(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """Add what the line is about, where it does not say so itself; a structlog processor."""
-    if (what := ABOUT.get()) is not None:
-        make, *given = what
-        for name, value in make(*given).items():
-            if value is not None:
-                event.setdefault(name, value)
+    for name, value in scope.fields().items():
+        if value is not None:
+            event.setdefault(name, value)
     return event
 
 

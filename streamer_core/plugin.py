@@ -14,6 +14,7 @@ from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.update import Update
 from streamer_core.ports import Change, Clock, Delivery, Store, Transport
 from streamer_core.records import record
+from streamer_core.scope import TenantScope, current_tenant
 from streamer_core.sections import Ms
 
 __all__ = [
@@ -49,10 +50,12 @@ __all__ = [
     "Status",
     "Store",
     "StreamerError",
+    "TenantScope",
     "TopicSpec",
     "Transport",
     "Update",
     "Verdict",
+    "current_tenant",
     "hookimpl",
     "record",
 ]

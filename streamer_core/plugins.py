@@ -24,6 +24,7 @@ from streamer_core.errors import ConfigurationError
 from streamer_core.hooks import Manager
 from streamer_core.installed import PLUGINS, Entry, entry_points
 from streamer_core.model.manifest import Manifest
+from streamer_core.ports import Store
 from streamer_core.records import record
 from streamer_core.settings import Settings, validate_section
 
@@ -241,6 +242,30 @@ def register(
         manager.register(plugin, name)
     except (pluggy.PluginValidationError, ValueError) as error:
         raise ConfigurationError(f"{source}: {error}") from error
+
+
+def wrap_store(manager: Manager, store: Store) -> Store:
+    """Let every plugin put its own store around the store; the first plugin's is the outermost.
+
+    Raises:
+        ConfigurationError: one cannot; names it.
+    """
+    for one in reversed(manager.implementations("streamer_wrap_store")):
+        given = (store,) if "store" in one.argnames else ()
+        try:
+            answer = one.function(*given)
+        except Exception as error:
+            said = str(error) if isinstance(error, ConfigurationError) else cause(error)
+            raise ConfigurationError(
+                f"plugin {one.plugin_name!r}: streamer_wrap_store: {said}"
+            ) from error
+        if not isinstance(answer, Store | None):
+            raise ConfigurationError(
+                f"plugin {one.plugin_name!r} wraps the store as {type(answer).__name__}; "
+                f"it must be a streamer_core.ports.Store"
+            )
+        store = answer or store
+    return store
 
 
 def start_all(manager: pluggy.PluginManager, app: object) -> None:

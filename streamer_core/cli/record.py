@@ -75,6 +75,7 @@ def _facts(request: Request) -> list[tuple[str, str]]:
         ("created", when(request.created_at)),
         ("due", when(request.due_at)),
         ("started", when(request.started_at)),
+        ("held by workers", f"{request.ran_ms / 1000:g} s" if request.ran_ms else ""),
         ("finished", when(request.finished_at)),
         ("kept until", when(request.expires_at)),
         ("updates", f"{request.last_seq}, {request.sent_seq} known to be sent"),

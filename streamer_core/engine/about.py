@@ -1,23 +1,39 @@
-"""What log lines are about: ids of request, connection and tenant, made only if a line is."""
-
-from collections.abc import Mapping
+"""What the engine works at: a connection, a message of it, or a stored request."""
 
 from streamer_core.handlers import RESERVED
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.ids import ref_of
 from streamer_core.model.message import Message
 from streamer_core.model.request import Request
+from streamer_core.scope import Fields, Work
 
-Fields = Mapping[str, str | None]
 
-
-def handshake(shown: Handshake) -> Fields:
+def handshake(shown: Handshake) -> Work:
     """Somebody who connects, and is not known yet."""
+    return Work(None, _handshake, shown)
+
+
+def message(connection: Connection | None) -> Work:
+    """A connection, and the message of it that is being handled: `know` it once it is decoded."""
+    tenant = connection.principal.tenant if connection else None
+    return Work(tenant, _message, connection, None)
+
+
+def ref(known: str) -> Work:
+    """A stored request of which nothing else is known here."""
+    return Work(None, _ref, known)
+
+
+def request(stored: Request) -> Work:
+    """A stored request, and the connection that it came from."""
+    return Work(stored.tenant, _request, stored)
+
+
+def _handshake(shown: Handshake) -> Fields:
     return {"connection_id": shown.connection_id}
 
 
-def message(connection: Connection | None, taken: Message | None = None) -> Fields:
-    """A connection, and the message of it that is being handled, once it is decoded."""
+def _message(connection: Connection | None, taken: Message | None) -> Fields:
     if connection is None:
         return {}
     principal = connection.principal
@@ -29,13 +45,11 @@ def message(connection: Connection | None, taken: Message | None = None) -> Fiel
     return {"request_id": taken.id, "ref": key, "action": taken.action, **whose}
 
 
-def ref(known: str) -> Fields:
-    """A stored request of which nothing else is known here."""
+def _ref(known: str) -> Fields:
     return {"ref": known}
 
 
-def request(stored: Request) -> Fields:
-    """A stored request, and the connection that it came from."""
+def _request(stored: Request) -> Fields:
     return {
         "request_id": stored.id,
         "ref": stored.ref,

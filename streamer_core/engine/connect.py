@@ -1,12 +1,14 @@
 """Letting a connection in, renewing it, and seeing it off."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from streamer_core import log
-from streamer_core.engine import about, deliver
+from streamer_core.engine import about, deliver, submit
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import (
     Forbidden,
+    LimitReached,
     Refused,
     StorageFailed,
     StoreError,
@@ -14,7 +16,9 @@ from streamer_core.errors import (
     Unavailable,
 )
 from streamer_core.model.connection import Connection, Handshake
+from streamer_core.model.counter import Count
 from streamer_core.model.principal import Principal
+from streamer_core.scope import TenantScope
 
 
 def connect(rt: Runtime, handshake: Handshake) -> Connection:
@@ -23,13 +27,13 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
     Raises:
         Refused: with the HTTP status to answer: 401, 403, 429, 503.
     """
-    with log.about(about.handshake, handshake):
+    with about.handshake(handshake):
         try:
             connection = _connected(rt, handshake)
         except Refused as error:
             rt.measure("connection.refused", tags={"code": error.code})
             raise
-    with log.about(about.message, connection):
+    with about.message(connection):
         rt.tell("streamer_on_connect", connection=connection)
         rt.measure("connection.opened")
     return connection
@@ -37,8 +41,9 @@ def connect(rt: Runtime, handshake: Handshake) -> Connection:
 
 def _connected(rt: Runtime, handshake: Handshake) -> Connection:
     try:
-        connection = _admit(rt, handshake)
-        rt.store.put_connection(connection)
+        principal = _known(rt, handshake)
+        with TenantScope(principal.tenant):
+            return _stored(rt, *_admit(rt, handshake, principal))
     except Refused:
         raise
     except StoreError:
@@ -48,13 +53,26 @@ def _connected(rt: Runtime, handshake: Handshake) -> Connection:
         trace = log.trace_of(error, without=handshake.token)
         rt.log.error("connection failed", exception=trace)  # noqa: TRY400 - without the token
         raise Unavailable("The connection could not be opened") from None
+
+
+def _stored(rt: Runtime, connection: Connection, counts: Sequence[Count]) -> Connection:
+    try:
+        rt.store.put_connection(connection, counts=counts)
+    except LimitReached as error:
+        raise submit.refused_by(rt, error, counts) from None
     return connection
 
 
-def _admit(rt: Runtime, handshake: Handshake) -> Connection:
+def _known(rt: Runtime, handshake: Handshake) -> Principal:
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
-    principal = authenticated(rt, handshake)
+    return authenticated(rt, handshake)
+
+
+def _admit(
+    rt: Runtime, handshake: Handshake, principal: Principal
+) -> tuple[Connection, Sequence[Count]]:
+    """Ask the gates; give the connection to store, and what is counted with it."""
     now = rt.clock.now()
     connection = Connection(
         id=handshake.connection_id,
@@ -64,8 +82,13 @@ def _admit(rt: Runtime, handshake: Handshake) -> Connection:
         expires_at=_end(rt, now, principal),
     )
     rt.hook.streamer_limit(principal=principal, connection=connection, request=None)
-    rt.hook.streamer_admit(principal=principal, connection=connection, request=None)
-    return connection
+    counts = submit.gathered(
+        rt.hook.streamer_admit(
+            principal=principal, connection=connection, request=None, handler=None, mode=None
+        )
+    )
+    settle = submit.settled_of(counts)
+    return replace(connection, settle=settle), submit.taken_of(counts)
 
 
 def authenticated(rt: Runtime, handshake: Handshake) -> Principal:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from streamer_core import log
 from streamer_core.engine import about
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import StoreError
@@ -129,7 +128,7 @@ def forget(rt: Runtime, connection_id: str, reason: str) -> None:
         return
     # The transport's word may be the client's own, any text at all.
     known = reason if reason in _OWN_REASONS else "closed"
-    with log.about(about.message, connection):
+    with about.message(connection):
         rt.tell("streamer_on_disconnect", connection=connection, reason=reason)
         rt.measure("connection.closed", tags={"reason": known})
 

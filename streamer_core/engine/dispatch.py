@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from streamer_core import log
 from streamer_core.engine import about, deliver
 from streamer_core.engine.runtime import Runtime
 from streamer_core.ports import Change, ChangeKind
@@ -14,7 +13,7 @@ def wake(rt: Runtime, change: Change) -> None:
 
     A record may come twice or late: the claim decides who runs a request.
     """
-    with log.about(about.ref, change.ref):
+    with about.ref(change.ref):
         if change.kind is ChangeKind.ENDED:
             deliver.send_unsent(rt, change.ref)
         else:

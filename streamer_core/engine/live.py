@@ -53,6 +53,7 @@ class LiveExecution(Execution):
             ref=self._ref,
             metadata=message.metadata,
             payload=payload,
+            size=message.size,
             context=context_of(
                 self, request_id=message.id, ref=self._ref, metadata=message.metadata
             ),

@@ -1,7 +1,6 @@
 """Every client message comes in here: a framework action, or a handler's."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from streamer_core import log
 from streamer_core.engine import about, submit
@@ -38,7 +37,7 @@ def store(rt: Runtime, those: Sequence[Storing]) -> list[Received]:
 
 
 def _stored(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
-    with log.about(about.request, storing.enqueuing.request):
+    with about.request(storing.enqueuing.request):
         try:
             received = submit.acknowledge(rt, storing, answer)
         except Exception as error:  # noqa: BLE001 - each kind has its answer
@@ -52,27 +51,24 @@ def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | 
 
     None: the connection that it came on is not known any more.
     """
-    at: list[Any] = [about.message, connection, None]
-    token = log.ABOUT.set(at)
-    try:
+    message: Message | None = None
+    taken: Received | Storing
+    with about.message(connection) as work:
         rt.measure("message.received", len(data), "bytes")
-        message: Message | None = None
-        taken: Received | Storing
         try:
-            message = at[2] = decode(
+            message = decode(
                 data,
                 max_bytes=rt.settings.max_message_bytes,
                 max_delay_ms=rt.settings.max_delay,
                 new_id=rt.clock.new_id,
             )
+            work.know(message)
             taken = _handle(rt, connection, message)
         except Exception as error:  # noqa: BLE001 - each kind has its answer
             taken = _failed(rt, error, message, data)
         if isinstance(taken, Received):
             _measure_answer(rt, taken)
-        return taken
-    finally:
-        log.ABOUT.reset(token)
+    return taken
 
 
 def _measure_answer(rt: Runtime, received: Received) -> None:

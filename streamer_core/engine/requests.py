@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from streamer_core import log
 from streamer_core.engine import about, deliver, settle, topics, visible
 from streamer_core.engine.finish import measure_end
 from streamer_core.engine.received import Received
@@ -77,7 +76,7 @@ def cancel_stored(rt: Runtime, ref: str) -> Request | None:
     terminal = settle.cancelled_update(before.attempt if before else 0, now)
     request = rt.store.cancel(ref, terminal, expires_at=now + rt.settings.keep)
     if request and before and request.status is Status.CANCELLED and not before.status.terminal:
-        with log.about(about.request, request):
+        with about.request(request):
             after = Status.CANCELLED
             rt.tell("streamer_on_transition", request=request, before=before.status, after=after)
             measure_end(rt, request, after)

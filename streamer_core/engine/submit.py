@@ -59,10 +59,12 @@ def submit(
         hook.streamer_authorize(principal=principal, verb="priority", resource=resource)
     hook.streamer_limit(principal=principal, connection=connection, request=message)
     payload = registered.validate(message.payload)
-    counts = _settled_with(
-        hook.streamer_admit(principal=principal, connection=connection, request=message)
-    )
     mode = _mode(rt, message, spec)
+    counts = gathered(
+        hook.streamer_admit(
+            principal=principal, connection=connection, request=message, handler=spec, mode=mode
+        )
+    )
     rt.tell("streamer_on_request", request=message, handler=spec, mode=mode)
     if mode is Mode.SYNC and not spec.idempotent:
         with _counted(rt, counts) if counts else _NOTHING_COUNTED:
@@ -70,8 +72,7 @@ def submit(
     request = with_metadata(rt, _record(rt, connection, message, spec, payload, counts))
     if mode is Mode.SYNC:
         return at_once.answer_once(rt, connection, _enqueue_claimed(rt, request, counts))
-    taken = [count for count in counts if count.amount >= 0]
-    return Storing(message=message, enqueuing=Enqueuing(request=request, counts=taken))
+    return Storing(message=message, enqueuing=Enqueuing(request=request, counts=taken_of(counts)))
 
 
 def acknowledge(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> Received:
@@ -81,27 +82,40 @@ def acknowledge(rt: Runtime, storing: Storing, answer: Enqueued | Exception) -> 
         Refused: there is no room for it, or its id is another's.
         StoreError: the store failed.
     """
-    enqueued = _accepted(rt, storing.enqueuing.request, answer)
+    enqueued = _accepted(rt, storing.enqueuing.request, answer, storing.enqueuing.counts)
     return Received(frames=_frames(acknowledged(rt, enqueued)))
 
 
-def _settled_with(answers: Sequence[Sequence[Count] | None]) -> list[Count]:
+def gathered(answers: Sequence[Sequence[Count] | None]) -> list[Count]:
+    """Put together what the plugins have given to count."""
     return [count for counts in answers if counts for count in counts]
+
+
+def taken_of(counts: Sequence[Count]) -> list[Count]:
+    """Give those that are taken when something is let in."""
+    return [count for count in counts if not count.settles]
+
+
+def settled_of(counts: Sequence[Count]) -> tuple[Count, ...]:
+    """Give those that are settled at its end."""
+    return tuple(count for count in counts if count.settles)
 
 
 @contextmanager
 def _counted(rt: Runtime, counts: Sequence[Count]) -> Iterator[None]:
     """Apply what admission counts to a request that is not stored: before it, and at its end."""
-    if taken := [count for count in counts if count.amount >= 0]:
+    if taken := taken_of(counts):
         counted = rt.store.count(taken)
         if counted.refused is not None:
             level = counted.levels[taken.index(counted.refused)]
-            raise _no_room(counted.refused.key, level, counted.retry_after_ms)
+            raise no_room(rt, counted.refused, level, counted.retry_after_ms)
+    began = rt.clock.monotonic()
     try:
         yield
     finally:
-        if settled := [count for count in counts if count.amount < 0]:
-            _settle(rt, settled)
+        if settled := settled_of(counts):
+            seconds = rt.clock.monotonic() - began
+            _settle(rt, [one.whole(seconds=seconds, updates=1) for one in settled])
 
 
 _NOTHING_COUNTED = nullcontext()
@@ -114,12 +128,27 @@ def _settle(rt: Runtime, counts: Sequence[Count]) -> None:
         rt.log.exception("counts could not be settled", keys=[count.key for count in counts])
 
 
-def _no_room(key: str, level: float, retry_after_ms: int | None) -> QuotaExceeded:
+def no_room(rt: Runtime, count: Count, level: float, retry_after_ms: int | None) -> QuotaExceeded:
+    """Say which quota is used up; of its key only the kind is told: the rest is not the client's.
+
+    `resets_at` is when the counter is forgotten; None: it sinks when what it counts has ended.
+    """
+    resets_at = count.expires_at
+    if retry_after_ms is None and resets_at is not None:
+        retry_after_ms = max(0, resets_at - rt.clock.now())
+    quota = count.key.partition("/")[0]
     return QuotaExceeded(
-        "There is no room for another request now",
-        details={"quota": key, "level": level},
+        f"There is no room left in the quota {quota}",
+        details={"quota": quota, "limit": count.limit, "used": level, "resets_at": resets_at},
         retry_after_ms=retry_after_ms,
     )
+
+
+def refused_by(rt: Runtime, error: LimitReached, counts: Sequence[Count]) -> QuotaExceeded:
+    """Say what a store's refusal means to the client."""
+    known = (one for one in counts if one.key == error.key and one.limit is not None)
+    count = next(known, Count(key=error.key))
+    return no_room(rt, count, error.level, error.retry_after_ms)
 
 
 def _mode(rt: Runtime, message: Message, spec: HandlerSpec) -> Mode:
@@ -156,7 +185,7 @@ def _record(  # noqa: PLR0917 - all of them make the record
         connection_id=connection.id,
         policy=spec.policy,
         slots=slots_of(spec, payload, principal),
-        settle=tuple(count for count in counts if count.amount < 0),
+        settle=settled_of(counts),
         created_at=now,
         due_at=now + message.options.delay_ms,
     )
@@ -176,9 +205,11 @@ def slots_of(spec: HandlerSpec, payload: Any, principal: Principal) -> tuple[Slo
     return (Slot(key=f"handler/{spec.action}{share}", at_most=spec.concurrency.at_most),)
 
 
-def _accepted(rt: Runtime, request: Request, enqueued: Enqueued | Exception) -> Enqueued:
+def _accepted(
+    rt: Runtime, request: Request, enqueued: Enqueued | Exception, counts: Sequence[Count]
+) -> Enqueued:
     if isinstance(enqueued, LimitReached):
-        raise _no_room(enqueued.key, enqueued.level, enqueued.retry_after_ms)
+        raise refused_by(rt, enqueued, counts)
     if isinstance(enqueued, ItemTooLarge):
         raise TooLarge("The request is larger than can be stored")
     if isinstance(enqueued, Exception):
@@ -199,7 +230,7 @@ def _enqueue_claimed(rt: Runtime, request: Request, counts: Sequence[Count]) -> 
         request, connection_id=None, policy=replace(request.policy, timeout_ms=timeout)
     )
     lease_until = rt.clock.now() + rt.settings.lease
-    taken = [count for count in counts if count.amount >= 0]
+    taken = taken_of(counts)
     answer: Enqueued | Exception
     try:
         (answer,) = surrounded(
@@ -211,7 +242,7 @@ def _enqueue_claimed(rt: Runtime, request: Request, counts: Sequence[Count]) -> 
         )
     except StoreError as error:
         answer = error
-    return _accepted(rt, claimed, answer)
+    return _accepted(rt, claimed, answer, taken)
 
 
 def acknowledged(rt: Runtime, enqueued: Enqueued) -> list[Outgoing]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
-from streamer_core import log
 from streamer_core.engine import about, deliver, settle
 from streamer_core.engine.dispatch import wake
 from streamer_core.engine.finish import dead_lettered, measure_end, measure_retry
@@ -65,7 +64,7 @@ def sweep(rt: Runtime) -> Swept:
 
 def _lapsed(rt: Runtime) -> int:
     """Take requests from workers that were not heard of: an attempt is spent."""
-    return _all_pages(lambda: rt.store.lapsed(_PAGE), lambda request: _recover(rt, request))
+    return _all_pages(lambda: rt.store.lapsed(_PAGE), lambda one: _recover(rt, one))
 
 
 def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> int:
@@ -83,7 +82,7 @@ def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> in
 def _dealt_with(one: T, deal: Callable[[T], bool]) -> bool:
     if not isinstance(one, Request):
         return deal(one)
-    with log.about(about.request, one):
+    with about.request(one):
         return deal(one)
 
 
@@ -150,7 +149,8 @@ def _cancelling(rt: Runtime) -> int:
     """End what was asked to stop and did not within its grace; its worker's fence is old then."""
     before = rt.clock.now() - rt.settings.cancel_grace
     return _all_pages(
-        lambda: rt.store.cancelling(before, _PAGE), lambda request: _end_overdue(rt, request)
+        lambda: rt.store.cancelling(before, _PAGE),
+        lambda one: _end_overdue(rt, one),
     )
 
 
@@ -189,9 +189,11 @@ def _due(rt: Runtime) -> int:
 
 def _unsent(rt: Runtime) -> int:
     before = rt.clock.now() - rt.settings.unsent_after
-    return _all_pages(
-        lambda: rt.store.unsent(before, _PAGE), lambda request: deliver.send_unsent(rt, request.ref)
-    )
+    return _all_pages(lambda: rt.store.unsent(before, _PAGE), lambda one: _send(rt, one))
+
+
+def _send(rt: Runtime, request: Request) -> bool:
+    return deliver.send_unsent(rt, request.ref)
 
 
 def _connections(rt: Runtime) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from streamer_core import log
 from streamer_core.engine import about, redrive
 from streamer_core.engine.execution import call_handler, context_of
 from streamer_core.engine.outcome import Cancelled, Failed, GiveBack, Outcome, failure_of
@@ -62,7 +61,7 @@ def _lease(rt: Runtime) -> int:
 def run(rt: Runtime, request: Request) -> Ran:
     """Run a request that this worker claimed; what became of it must be handed to `settle_all`."""
     before = Status.RETRYING if request.spent else Status.PENDING
-    with log.about(about.request, request):
+    with about.request(request):
         rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
         rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
         return _run(rt, request, lambda: None)
@@ -73,7 +72,7 @@ def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], None]) ->
 
     `abandoned` is called where the pulse has done so for a handler that did not return.
     """
-    with log.about(about.request, request):
+    with about.request(request):
         settle_all(rt, [_run(rt, request, abandoned)])
 
 
@@ -93,7 +92,7 @@ def settle_all(rt: Runtime, those: Sequence[Ran]) -> None:
 def give_back(rt: Runtime, requests: Sequence[Request]) -> None:
     """Let others have what this worker claimed and will not run."""
     for request in requests:
-        with log.about(about.request, request):
+        with about.request(request):
             execution = PulsedExecution(rt, _unknown, request, lambda: None)
             settle(rt, [(execution, GiveBack())])
 

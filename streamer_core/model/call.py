@@ -33,6 +33,7 @@ class Call:
         metadata: as the client sent it.
         payload: validated: what the handler's payload parameter will get.
         request: the stored record; None for a sync request.
+        size: bytes of the message that asked for it, where it is answered at once; else 0.
         context: what the handler holds, a `streamer_core.Context`.
         on_enter: called when all that surrounds the handler has begun, in its thread.
         on_stop: whoever runs the handler gives it what interrupts the run, and None afterwards.
@@ -47,6 +48,7 @@ class Call:
     metadata: Mapping[str, str] = field(default_factory=dict)
     payload: Any = None
     request: Request | None = None
+    size: int = 0
     context: Any = field(default=None, repr=False)
     on_enter: Callable[[], None] = field(default=_do_nothing, repr=False)
     on_stop: Callable[[Callable[[], None] | None], None] = field(default=_ignore, repr=False)

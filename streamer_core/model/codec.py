@@ -93,6 +93,7 @@ def connection_to_plain(connection: Connection) -> dict[str, Any]:
         "token_id": principal.token_id,
         "token_issued_at": principal.issued_at,
         "kept": dict(principal.kept),
+        "settle": [fields_of(count) for count in connection.settle],
     }
 
 
@@ -103,6 +104,7 @@ def connection_from_plain(plain: Mapping[str, Any]) -> Connection:
         address=plain.get("address"),
         connected_at=plain.get("connected_at", 0),
         expires_at=plain.get("expires_at", 0),
+        settle=tuple(_known(Count, one) for one in plain.get("settle") or ()),
         principal=Principal(
             user=plain["user"],
             tenant=plain["tenant"],

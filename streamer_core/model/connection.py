@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 
+from streamer_core.model.counter import Count
 from streamer_core.model.principal import Principal
 from streamer_core.records import record
 
@@ -72,6 +73,7 @@ class Connection:
         connected_at: Unix ms.
         expires_at: Unix ms at which it is treated as gone: the transport's limit on a connection's
             life, or the token's end, whichever is sooner.
+        settle: counts applied once, in the same write that forgets it.
     """
 
     id: str
@@ -79,3 +81,4 @@ class Connection:
     address: str | None = None
     connected_at: int = 0
     expires_at: int = 0
+    settle: tuple[Count, ...] = ()

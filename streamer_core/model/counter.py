@@ -1,5 +1,8 @@
 """Arithmetic that a store does in one atomic step."""
 
+from dataclasses import replace
+from typing import Literal
+
 from streamer_core.records import record
 
 
@@ -16,6 +19,8 @@ class Count:
         limit: refuse where the level would exceed this; None: no limit.
         refill_per_s: how much the level sinks each second.
         expires_at: Unix ms after which the counter may be forgotten; None: kept.
+        per: where a request's end settles it: the amount is for each second that the request was
+            held by a worker, or each update stored of it. None: once.
     """
 
     key: str
@@ -23,6 +28,19 @@ class Count:
     limit: float | None = None
     refill_per_s: float = 0
     expires_at: int | None = None
+    per: Literal["second", "update"] | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether it is applied at a request's end, and not where it is taken in."""
+        return self.amount < 0 or self.per is not None
+
+    def whole(self, *, seconds: float, updates: int) -> "Count":
+        """Give what is added at the end of a request that took so long and said so much."""
+        if self.per is None:
+            return self
+        times = seconds if self.per == "second" else updates
+        return replace(self, amount=self.amount * times, per=None)
 
     def leaked(self, level: float, elapsed_ms: int) -> float:
         """Give the level after `elapsed_ms`; a clock that ran backwards leaks nothing."""

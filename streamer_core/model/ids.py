@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 
 _REF_BYTES = 16
+_LENGTH = re.compile(r"[0-9]{1,9}")
 REF = re.compile(r"[0-9a-f]{32}")
 
 
@@ -37,4 +38,18 @@ def request_subject(ref: str) -> str:
 
 def topic_subject(tenant: str, topic: str) -> str:
     """Give the subject of a tenant's topic; the length keeps tenants apart."""
-    return f"topic/{len(tenant)}/{tenant}/{topic}"
+    return tenant_key("topic", tenant, topic)
+
+
+def tenant_key(kind: str, tenant: str, *rest: str) -> str:
+    """Give a key of a tenant: of a counter, a small value, a subject. `kind` has no slash."""
+    return "/".join((kind, str(len(tenant)), tenant, *rest))
+
+
+def tenant_of(key: str) -> str | None:
+    """Tell whose a key is that `tenant_key` made; None: no tenant's."""
+    _, _, counted = key.partition("/")
+    digits, _, named = counted.partition("/")
+    if not _LENGTH.fullmatch(digits) or len(named) < (length := int(digits)):
+        return None
+    return named[:length] if named[length : length + 1] in {"", "/"} else None

@@ -9,6 +9,8 @@ from streamer_core.records import record
 ADMIN_SCOPE = "streamer:admin"
 PRIORITY_SCOPE = "streamer:priority"
 OPERATOR_SCOPE = "streamer:operator"
+NO_TENANT = "default"
+"""The tenant of those whose token names none: an installation without tenants has this one."""
 
 
 @record
@@ -28,7 +30,7 @@ class Principal:
     """
 
     user: str
-    tenant: str = "default"
+    tenant: str = NO_TENANT
     scopes: frozenset[str] = frozenset()
     expires_at: int | None = None
     token_id: str | None = None

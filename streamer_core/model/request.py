@@ -135,7 +135,7 @@ class Request:
         connection_id: where it came from, or None.
         policy: timeout and retry rules as they stood when it was accepted.
         slots: concurrency keys that must all have room before it is claimed.
-        settle: counts applied once, in the same write that ends it.
+        settle: counts applied once, in the same write that ends it; see `transitions.settlement`.
         created_at, due_at: accepted; may start.
         status, attempt, spent: `attempt` is the current or last one; `spent` counts those that
             failed.
@@ -147,7 +147,9 @@ class Request:
         progress: the newest snapshot kept.
         checkpoint, checkpoint_seq: the handler's state, and the last update it stands behind.
         cancel_requested_at: when a running request was asked to stop.
-        started_at, finished_at: first claim; terminal write.
+        started_at, claimed_at, finished_at: first claim; newest claim; terminal write.
+        ran_ms: how long workers have held it: from a claim to its end or until it was given back,
+            or to the end of the lease of one that was lost; rises when that has come.
         expires_at: when it may be forgotten: set by the terminal write, never before.
         outcome: the terminal message's body: `{"result": …}` or `{"error": …}`.
         failures: the last ten attempts' errors.
@@ -186,6 +188,8 @@ class Request:
     checkpoint_seq: int = 0
     cancel_requested_at: int | None = None
     started_at: int | None = None
+    claimed_at: int | None = None
+    ran_ms: int = 0
     finished_at: int | None = None
     expires_at: int | None = None
     outcome: Mapping[str, Any] | None = None

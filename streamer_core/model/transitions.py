@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from streamer_core.errors import Conflict, LostLease
+from streamer_core.model.counter import Count
 from streamer_core.model.request import (
     KEPT_FAILURES,
     ORIGIN_ALONE,
@@ -135,6 +136,7 @@ def finished(
     check_held(request, fence=fence, lapsed_at=now if lapsed else None)
     kept = request.changed(
         progress=newest(request.progress, progress),
+        ran_ms=_ran_ms(request, now),
         failures=_joined(request.failures, failure),
     )
     return _ended(kept, status, updates, now=now, expires_at=expires_at)
@@ -170,6 +172,7 @@ def requeued(
         due_at=due_at,
         lease_until=None,
         worker=None,
+        ran_ms=_ran_ms(request, now),
         failures=_joined(request.failures, failure),
     )
     return replace(moved, request=back)
@@ -185,6 +188,12 @@ def cancelled(request: Request, terminal: NewUpdate, *, now: int, expires_at: in
     if not request.status.waiting:
         raise Conflict(f"request {request.ref} is {request.status}")
     return _ended(request, Status.CANCELLED, (terminal,), now=now, expires_at=expires_at)
+
+
+def settlement(ended: Request) -> tuple[Count, ...]:
+    """Give the counts that the write which ends a request applies."""
+    seconds = ended.ran_ms / 1000
+    return tuple(one.whole(seconds=seconds, updates=ended.last_seq) for one in ended.settle)
 
 
 def flagged(request: Request, *, now: int) -> Request:
@@ -248,7 +257,14 @@ def _taken(request: Request, *, worker: str, lease_until: int, now: int) -> Requ
         lease_until=lease_until,
         worker=worker,
         started_at=now if request.started_at is None else request.started_at,
+        claimed_at=now,
     )
+
+
+def _ran_ms(request: Request, now: int) -> int:
+    """Add up how long a held request was held; nobody was heard of after its lease."""
+    until = now if request.lease_until is None else min(now, request.lease_until)
+    return request.ran_ms + max(0, until - (request.claimed_at or until))
 
 
 def _with_updates(

@@ -16,6 +16,7 @@ from streamer_core.ports.store import (
     Value,
 )
 from streamer_core.ports.transport import Delivery, Transport
+from streamer_core.ports.wrapped import WrappedStore
 
 __all__ = [
     "Change",
@@ -34,4 +35,5 @@ __all__ = [
     "SystemClock",
     "Transport",
     "Value",
+    "WrappedStore",
 ]

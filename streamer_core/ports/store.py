@@ -185,8 +185,15 @@ class Store(ABC):
     # -- connections
 
     @abstractmethod
-    def put_connection(self, connection: Connection) -> None:
-        """Store a connection, or renew the one of the same id and with it its subscriptions."""
+    def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
+        """Store a connection, or renew the one of the same id and with it its subscriptions.
+
+        The counts are taken where it is new, in the same write. One that is there keeps the
+        `settle` it was stored with; a new one that nothing is counted for has none.
+
+        Raises:
+            LimitReached: it is new and a count has no room; nothing was stored.
+        """
 
     @abstractmethod
     def get_connection(self, connection_id: str) -> Connection | None:
@@ -194,7 +201,10 @@ class Store(ABC):
 
     @abstractmethod
     def delete_connection(self, connection_id: str) -> Connection | None:
-        """Forget a connection and all its subscriptions; give it back, or None."""
+        """Forget a connection and all its subscriptions; give it back, or None.
+
+        Its `settle` is applied in the same write, once.
+        """
 
     @abstractmethod
     def connections(

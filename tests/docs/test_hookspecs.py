@@ -240,7 +240,13 @@ class Case:
     def call(self, **given: Any) -> Any:
         """Call the hook as the engine does, and let errors through."""
         names = [argument.arg for argument in SPECS[self.hook].args.args]
-        usual = {**GIVEN, "app": self.app, "clock": self.app.clock, "cli": Cli()}
+        usual = {
+            **GIVEN,
+            "app": self.app,
+            "store": self.app.store,
+            "clock": self.app.clock,
+            "cli": Cli(),
+        }
         usual["request"] = MESSAGE if self.hook in ABOUT_A_MESSAGE else REQUEST
         arguments = {**usual, **OF_HOOK.get(self.hook, {}), **given}
         return getattr(self.app.hooks.hook, self.hook)(**{name: arguments[name] for name in names})
@@ -281,6 +287,12 @@ def test_its_example_loads_and_is_called(case: Case) -> None:
 def test_the_store_is_open(case: Case) -> None:
     assert isinstance(case.app.store, MemoryStore)
     assert case.call(name="other") == []
+
+
+@shows("streamer_wrap_store")
+def test_the_reads_are_counted(case: Case) -> None:
+    assert case.app.store.get("f00d") is None
+    assert case.plugin.reads == {"get": 1}
 
 
 @shows("streamer_open_transport")

@@ -14,7 +14,7 @@ from streamer_core.model.connection import Handshake
 from streamer_core.model.ids import ref_of
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request, Status
-from streamer_core.plugins import register
+from streamer_core.plugins import Found, register
 from streamer_core.ports import Change
 from streamer_core.settings import Settings
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
@@ -180,6 +180,9 @@ class Rig:
         plugins: objects with hookimpls.
         beside: another rig, whose store's data, transport and clock are shared: a second process.
         transport: instead of a plain one, where it is not `beside`'s.
+        open_store: opens another store than one in memory; two rigs may share its data.
+        found: plugins to load as an installation does, before those objects.
+        sections: the settings of those.
         core: settings of `[streamer]`; durations in seconds or as text.
     """
 
@@ -190,21 +193,24 @@ class Rig:
         beside: "Rig | None" = None,
         store: MemoryStore | None = None,
         transport: MemoryTransport | None = None,
+        open_store: Callable[[ManualClock], Any] | None = None,
+        found: Sequence[Found] = (),
+        sections: Mapping[str, Any] | None = None,
         **core: Any,
     ) -> None:
         self.clock: ManualClock = beside.clock if beside else ManualClock()
-        data = beside.store.data if beside else None
-        self.store: MemoryStore = store or MemoryStore(self.clock, data)
+        opened = open_store(self.clock) if open_store else _memory(self.clock, beside)
+        self.store: MemoryStore = store or opened
         shared = beside.transport if beside else None
         self.transport: MemoryTransport = shared or transport or MemoryTransport()
         self.seen = Observer()
         self.waker = Waker()
         self.app: Streamer = Streamer(
-            Settings.of({"store": "memory", "transport": "memory", **core}),
+            Settings.of({"store": "memory", "transport": "memory", **core}, sections),
             store=self.store,
             transport=self.transport,
             clock=self.clock,
-            found=[],
+            found=list(found),
             load_handlers=False,
         )
         for plugin in (Tokens(), self.seen, self.waker, *plugins):
@@ -243,6 +249,10 @@ class Rig:
         taken = self.store.claim(ref, worker="elsewhere", lease_until=self.clock.now() + lease_ms)
         assert taken is not None
         return taken
+
+
+def _memory(clock: ManualClock, beside: Rig | None) -> MemoryStore:
+    return MemoryStore(clock, beside.store.data if beside else None)
 
 
 class Mirror:

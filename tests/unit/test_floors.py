@@ -12,6 +12,7 @@ import streamer_core
 
 ROOT = Path(streamer_core.__file__).parent
 FLOORS = [
+    ["streamer_core.scope"],
     [
         "streamer_core.errors",
         "streamer_core.installed",

@@ -146,6 +146,62 @@ def test_answers_are_collected_with_who_gave_them() -> None:
     assert asked == ["a", "b", "c"]
 
 
+class Called:
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    @hookimpl(trylast=True)
+    def streamer_execute(self, call: Any) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+class Around:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    @hookimpl(wrapper=True)
+    def streamer_execute(self, call: Any) -> Generator[None, Any, Any]:
+        if self.kind == "refuses":
+            raise Forbidden("no")
+        if self.kind == "never yields":
+            return None
+        try:
+            answer = yield
+        except BaseException as error:
+            if self.kind == "makes it good":
+                return f"after {type(error).__name__}"
+            if self.kind == "raises another":
+                raise Forbidden("another") from error
+            raise
+        if self.kind == "yields twice":
+            yield
+        return f"around {answer}"
+
+
+@pytest.mark.parametrize(
+    "answer", ["x", None, ValueError("v"), StopIteration("s"), KeyboardInterrupt()]
+)
+@pytest.mark.parametrize(
+    "kind",
+    ["", "refuses", "never yields", "makes it good", "raises another", "yields twice"],
+)
+def test_the_short_way_around_is_pluggys(kind: str, answer: Any) -> None:
+    manager = Manager()
+    manager.register(Called(answer), "called")
+    manager.register(Around(kind), "around")
+    assert manager.calls.streamer_execute is not manager.hook.streamer_execute
+
+    def outcome(ask: Any) -> Any:
+        try:
+            return ask(call=None)
+        except BaseException as error:  # noqa: BLE001
+            return type(error), str(error)[:5] if not isinstance(error, RuntimeError) else ""
+
+    assert outcome(manager.calls.streamer_execute) == outcome(manager.hook.streamer_execute)
+
+
 # -- the order, on a running application
 
 
@@ -203,6 +259,10 @@ class Recorder:
     def streamer_open_store(self, name: str, clock: ManualClock) -> MemoryStore:
         self.note("open_store", name)
         return MemoryStore(clock)
+
+    @hookimpl
+    def streamer_wrap_store(self) -> None:
+        self.note("wrap_store")
 
     @hookimpl
     def streamer_open_transport(self, name: str) -> MemoryTransport:
@@ -425,6 +485,7 @@ def test_start_and_end(stage: Stage) -> None:
         "register_handlers",
         "open_transport scratch",
         "open_store scratch",
+        "wrap_store",
         "startup",
     ]
     assert [one.name for one in stage.app.health()] == ["store"]
@@ -468,8 +529,8 @@ def test_a_sync_request(connected: Stage) -> None:
         "receive at_once begins",
         "authorize call action",
         "limit at_once",
-        "admit at_once",
         "route",
+        "admit at_once",
         "on_request at_once sync",
         "execute sync begins",
         "deliver progress delivered",
@@ -505,8 +566,8 @@ def test_an_async_request(connected: Stage) -> None:
         "authorize call action",
         "authorize priority action",
         "limit queued",
-        "admit queued",
         "route",
+        "admit queued",
         "on_request queued async",
         "metadata queued",
         "receive queued ends",

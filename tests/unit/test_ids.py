@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streamer_core.model.ids import ref_of, request_subject, topic_subject
+from streamer_core.model.ids import ref_of, request_subject, tenant_key, tenant_of, topic_subject
 
 text = st.text(st.characters(), max_size=6)
 identity = st.tuples(text, text, text)
@@ -35,3 +35,24 @@ def test_other_tenant_other_topic(one: tuple[str, str], other: tuple[str, str]) 
 
 def test_a_slash_does_not_move_a_tenant() -> None:
     assert topic_subject("a/b", "c") != topic_subject("a", "b/c")
+
+
+@given(text, text)
+def test_a_tenants_key_says_whose_it_is(tenant: str, rest: str) -> None:
+    assert tenant_of(tenant_key("kind", tenant)) == tenant
+    assert tenant_of(tenant_key("kind", tenant, rest)) == tenant
+    assert tenant_of(topic_subject(tenant, rest)) == tenant
+
+
+def test_other_keys_are_no_tenants() -> None:
+    for key in (
+        "",
+        "kind",
+        "kind/4",
+        "kind/x/acme",
+        "kind/5/acme",
+        "kind/3/acme",
+        "request/f00d",
+        "k/" + "9" * 5000,
+    ):
+        assert tenant_of(key) is None

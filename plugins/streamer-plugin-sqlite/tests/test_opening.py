@@ -1,5 +1,6 @@
 """Where a database may lie, and what becomes of older and newer files."""
 
+import gc
 import sqlite3
 import stat
 import subprocess
@@ -164,6 +165,7 @@ def test_a_closed_store_says_so(store: SqliteStore) -> None:
 
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="counts open files by Linux's /proc")
 def test_its_descriptors_are_closed(path: Path) -> None:
+    gc.collect()  # what earlier tests have left behind is not closed meanwhile
     before = len(list(OPEN_FILES.iterdir()))
     for _ in range(3):
         store = SqliteStore(path, ManualClock())

@@ -30,7 +30,7 @@ class Oracle:
         self.put(moved.request)
         self.history[moved.request.ref].extend(moved.updates)
         if moved.request.status.terminal:
-            for count in moved.request.settle:
+            for count in transitions.settlement(moved.request):
                 self.levels[count.key] = count.added(self.levels[count.key])
 
     def claim(self, ref: str, *, worker: str, lease_until: int, now: int) -> Request:

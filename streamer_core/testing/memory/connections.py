@@ -1,11 +1,14 @@
 """Connections and what they are subscribed to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from streamer_core.model.codec import connection_from_plain, connection_to_plain
 from streamer_core.model.connection import Connection
+from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.testing.memory.base import MemoryBase
+from streamer_core.testing.memory.counters import require
 from streamer_core.testing.memory.data import copied
 from streamer_core.testing.memory.faults import verb
 
@@ -16,9 +19,13 @@ class ConnectionVerbs(MemoryBase):
     """The store's verbs on connections and subscriptions."""
 
     @verb
-    def put_connection(self, connection: Connection) -> None:
+    def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
         """Store a connection, or renew the one of the same id and with it its subscriptions."""
-        self.data.connections[connection.id] = _copied(connection)
+        kept = self.data.connections.get(connection.id)
+        settle = kept.settle if kept else connection.settle if counts else ()
+        if kept is None:
+            require(counts, self.data.counters.apply(counts, self.clock.now()))
+        self.data.connections[connection.id] = _copied(replace(connection, settle=settle))
         for subscribed in self.data.subscriptions.values():
             if connection.id in subscribed:
                 subscribed[connection.id] = connection.expires_at
@@ -34,7 +41,10 @@ class ConnectionVerbs(MemoryBase):
         """Forget a connection and its subscriptions; an expired one is given back too."""
         for subscribed in self.data.subscriptions.values():
             subscribed.pop(connection_id, None)
-        return self.data.connections.pop(connection_id, None)
+        connection = self.data.connections.pop(connection_id, None)
+        if connection is not None:
+            self.data.counters.settle(connection.settle, self.clock.now())
+        return connection
 
     @verb
     def connections(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamer_core.errors import LimitReached
 from streamer_core.model.counter import Count
 from streamer_core.ports.store import Counted
 
@@ -49,6 +50,16 @@ class Counters:
             levels=tuple(_level(self._levels, count, now) for count in counts),
             refused=refused,
             retry_after_ms=refused.room_in_ms(level),
+        )
+
+
+def require(counts: Sequence[Count], counted: Counted) -> None:
+    """Raise LimitReached where one had no room."""
+    if counted.refused is not None:
+        raise LimitReached(
+            counted.refused.key,
+            level=counted.levels[list(counts).index(counted.refused)],
+            retry_after_ms=counted.retry_after_ms,
         )
 
 

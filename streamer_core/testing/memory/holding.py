@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from streamer_core.errors import LimitReached, LostLease
+from streamer_core.errors import LostLease
 from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
@@ -12,8 +12,9 @@ from streamer_core.model.message import Priority
 from streamer_core.model.request import ORIGIN_ALONE, Failure, Request, Snapshot, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.model.update import NewUpdate
-from streamer_core.ports.store import Change, ChangeKind, Counted, Enqueued, Held, Store
+from streamer_core.ports.store import Change, ChangeKind, Enqueued, Held, Store
 from streamer_core.testing.memory.base import MemoryBase
+from streamer_core.testing.memory.counters import require
 from streamer_core.testing.memory.data import Row, copied_new, copied_request
 from streamer_core.testing.memory.faults import verb
 
@@ -40,7 +41,7 @@ class RequestVerbs(MemoryBase):
         if row is None:
             stored = transitions.accepted(request, now=now, worker=worker, lease_until=lease_until)
             stored = copied_request(stored, self.max_item_bytes)
-            _require(counts, self.data.counters.apply(counts, now))
+            require(counts, self.data.counters.apply(counts, now))
             row = self.data.add(stored)
             self._begin(stored)
         if self._subscribe_origin(request):
@@ -236,7 +237,7 @@ class RequestVerbs(MemoryBase):
         return Held.of(row.request)
 
     def _settle(self, request: Request, *, ended: bool) -> None:
-        self.data.counters.settle(request.settle, self.clock.now())
+        self.data.counters.settle(transitions.settlement(request), self.clock.now())
         if ended:
             self._feed(Change(kind=ChangeKind.ENDED, ref=request.ref, lane=request.priority))
 
@@ -256,15 +257,6 @@ def _followed_by_origin(request: Request, *, created: bool) -> Request:
     if created:
         return request.changed(subscribers_version=ORIGIN_ALONE)
     return transitions.followed(request)
-
-
-def _require(counts: Sequence[Count], counted: Counted) -> None:
-    if counted.refused is not None:
-        raise LimitReached(
-            counted.refused.key,
-            level=counted.levels[list(counts).index(counted.refused)],
-            retry_after_ms=counted.retry_after_ms,
-        )
 
 
 def _checkpoint(given: Any) -> Checkpoint | None:

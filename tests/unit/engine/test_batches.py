@@ -36,8 +36,8 @@ class OneOnly:
     """Has room for one request at a time."""
 
     @hookimpl
-    def streamer_admit(self) -> list[Count]:
-        return [Count(key="one", amount=1, limit=1), Count(key="one", amount=-1)]
+    def streamer_admit(self, request: Any) -> list[Count] | None:
+        return request and [Count(key="one", amount=1, limit=1), Count(key="one", amount=-1)]
 
 
 def frame(request_id: str, action: str = "a", **payload: Any) -> bytes:

@@ -262,7 +262,7 @@ class Gates:
         self._ask("on_request")
 
 
-ORDER = ["authorize call", "authorize priority", "limit", "admit", "route", "on_request"]
+ORDER = ["authorize call", "authorize priority", "limit", "route", "admit", "on_request"]
 
 
 def test_the_order_of_the_gates() -> None:
@@ -321,7 +321,12 @@ def test_counts_are_taken_with_the_request_and_settled_with_its_end() -> None:
     assert levels(rig.store) == (1, 1)
     refused = client.ask("a", id="s")
     assert code_of(refused) == "QUOTA_EXCEEDED"
-    assert refused["error"]["details"] == {"quota": "running", "level": 1}
+    assert refused["error"]["details"] == {
+        "quota": "running",
+        "limit": 1,
+        "used": 1,
+        "resets_at": None,
+    }
     assert rig.store.get(client.ref("s")) is None
     rig.work()
     assert levels(rig.store) == (0, 1)
@@ -370,3 +375,65 @@ def test_two_that_race_store_one() -> None:
         answer = first.ask("a", {"x": 1}, id="r")
     assert answer["message"] == "Known already"
     assert rig.work() == 1
+
+
+class OneConnection:
+    @hookimpl
+    def streamer_admit(self, request: Any) -> list[Count] | None:
+        if request is not None:
+            return None
+        return [
+            Count(key="open/4/acme", limit=1, expires_at=2_000_000_000_000),
+            Count(key="open/4/acme", amount=-1),
+        ]
+
+
+def test_counts_of_a_connection_are_taken_and_settled_with_it() -> None:
+    rig = Rig(function, plugins=[OneConnection()])
+    client = rig.client()
+    with pytest.raises(QuotaExceeded) as refused:
+        rig.client()
+    assert refused.value.http_status == 429
+    assert refused.value.details == {
+        "quota": "open",
+        "limit": 1,
+        "used": 1,
+        "resets_at": 2_000_000_000_000,
+    }
+    assert refused.value.retry_after_ms == 2_000_000_000_000 - rig.clock.now()
+    rig.app.disconnect(client.id)
+    again = rig.client()
+    rig.clock.advance(7_200_000)  # nobody says that it has gone
+    assert rig.app.sweep().connections == 1
+    assert rig.store.get_connection(again.id) is None
+    rig.client()
+
+
+class PerSecond:
+    @hookimpl
+    def streamer_admit(self, request: Any) -> list[Count] | None:
+        return request and [Count(key="seconds", amount=2, per="second")]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_the_seconds_of_a_run_are_counted_at_its_end(mode: str) -> None:
+    @handler("long", mode=mode)
+    def long(payload: dict[str, Any]) -> None:
+        rig.clock.advance(1500)
+
+    rig = Rig(long, plugins=[PerSecond()])
+    rig.client().ask("long", id="r")
+    rig.work()
+    assert rig.store.count([Count(key="seconds", amount=0)]).levels == (3,)
+
+
+def test_a_gate_knows_the_handler_and_the_mode() -> None:
+    seen: list[Any] = []
+
+    class Knowing:
+        @hookimpl
+        def streamer_admit(self, handler: Any, mode: Any) -> None:
+            seen.append((handler and handler.action, mode))
+
+    Rig(function, plugins=[Knowing()]).client().ask("a", options={"mode": "async"})
+    assert seen == [(None, None), ("a", Mode.ASYNC)]

@@ -2,22 +2,33 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from streamer_core.errors import LostLease
+from streamer_core.errors import LimitReached, LostLease
 from streamer_core.model import transitions
 from streamer_core.model.codec import connection_from_plain, connection_to_plain, dumps, loads
 from streamer_core.model.connection import Connection
+from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.transitions import Moved
 from streamer_plugin_dynamodb.base import Base, Step
-from streamer_plugin_dynamodb.database import Unmet, Write, attribute, present, put, value
+from streamer_plugin_dynamodb.database import (
+    Pauses,
+    Unmet,
+    Write,
+    absent,
+    attribute,
+    present,
+    put,
+    value,
+)
 from streamer_plugin_dynamodb.items import Plain, from_item, key, to_item
-from streamer_plugin_dynamodb.levels import ttl_of
+from streamer_plugin_dynamodb.levels import read_levels, ttl_of
 from streamer_plugin_dynamodb.records import Stored, shard_of, shards
 from streamer_plugin_dynamodb.tables import Connections, Subscriptions
 
@@ -29,29 +40,61 @@ _KEPT_FOR_SWEEPER_MS = 86_400_000
 class ConnectionVerbs(Base):
     """The store's verbs on connections and subscriptions."""
 
-    def put_connection(self, connection: Connection) -> None:
+    def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
         """Store a connection, or renew the one of the same id and with it its subscriptions."""
-        principal, expires_at = connection.principal, connection.expires_at
-        item = {
-            "id": connection.id,
-            "of_user": key(principal.tenant, principal.user),
-            "of_tenant": key(principal.tenant),
-            "shard": shard_of(connection.id),
-            "opened": f"{connection.connected_at:015d}/{connection.id}",
-            "expires_at": expires_at,
-            "ttl": ttl_of(expires_at + _KEPT_FOR_SWEEPER_MS),
-            "body": dumps(connection_to_plain(connection)),
+        if counts or connection.settle:
+            renewed = self._put_counted(connection, counts)
+        else:
+            renewed = self._put_uncounted(connection)
+        if renewed:
+            self._renew_subscriptions(connection.id, connection.expires_at)
+
+    def _put_uncounted(self, connection: Connection) -> bool:
+        """Store a connection that nothing is counted for; True where it was there already."""
+        asked = {"Item": to_item(_item(connection)), **self._where_uncounted()}
+        try:
+            return bool(self._db.call("put_item", asked).get("Attributes"))
+        except Unmet:
+            return self._put_counted(connection, ())
+
+    def _where_uncounted(self) -> dict[str, Any]:
+        """Give what a call asks that must leave connections alone that something is counted for."""
+        names: dict[str, str] = {}
+        condition = absent("counted").serialize(names, {})
+        return {
+            "TableName": self._db.name(Connections),
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {short: name for name, short in names.items()},
+            "ReturnValues": "ALL_OLD",
         }
-        answer = self._db.call(
-            "put_item",
-            {
-                "TableName": self._db.name(Connections),
-                "Item": to_item(item),
-                "ReturnValues": "ALL_OLD",
-            },
-        )
-        if answer.get("Attributes"):
-            self._renew_subscriptions(connection.id, expires_at)
+
+    def _put_counted(self, connection: Connection, counts: Sequence[Count]) -> bool:
+        """Store a connection with what is counted for it; True where it was there already."""
+        pauses = Pauses(self._db.patience_s)
+        while True:
+            kept = self._db.get(Connections, {"id": connection.id})
+            try:
+                if kept is None:
+                    self._put_new(connection, counts)
+                else:
+                    after = replace(connection, settle=_connection(kept).settle)
+                    self._db.write(_put(after, present("id")))
+            except Unmet:
+                pauses.take("the counters changed faster than they could be read")
+            else:
+                return kept is not None
+
+    def _put_new(self, connection: Connection, counts: Sequence[Count]) -> None:
+        after = connection if counts else replace(connection, settle=())
+        levels = read_levels(self._db, counts, self.clock.now())
+        counted, changed = levels.counted(counts)
+        if counted.refused is not None:
+            raise LimitReached(
+                counted.refused.key,
+                level=levels.level(counted.refused),
+                retry_after_ms=counted.retry_after_ms,
+            )
+        self._db.write(_put(after, absent("id")), *levels.writes(counts, changed))
 
     def _renew_subscriptions(self, connection_id: str, expires_at: int) -> None:
         for one in self._subscriptions_of(connection_id):
@@ -73,17 +116,37 @@ class ConnectionVerbs(Base):
 
     def delete_connection(self, connection_id: str) -> Connection | None:
         """Forget a connection and its subscriptions; an expired one is given back too."""
-        answer = self._db.call(
-            "delete_item",
-            {
-                "TableName": self._db.name(Connections),
-                "Key": to_item({"id": connection_id}),
-                "ReturnValues": "ALL_OLD",
-            },
-        )
+        item = self._delete(connection_id)
         self._db.delete_all(Subscriptions, list(self._subscriptions_of(connection_id)))
-        item = answer.get("Attributes")
-        return _connection(from_item(item)) if item else None
+        return _connection(item) if item else None
+
+    def _delete(self, connection_id: str) -> Plain | None:
+        asked = {"Key": to_item({"id": connection_id}), **self._where_uncounted()}
+        try:
+            item = self._db.call("delete_item", asked).get("Attributes")
+        except Unmet:
+            return self._delete_counted(connection_id)
+        return from_item(item) if item else None
+
+    def _delete_counted(self, connection_id: str) -> Plain | None:
+        """Forget a connection that something is counted for, and settle that, in one write."""
+        pauses = Pauses(self._db.patience_s)
+        while (kept := self._db.get(Connections, {"id": connection_id})) is not None:
+            counts = _connection(kept).settle
+            levels = read_levels(self._db, counts, self.clock.now())
+            gone = Write(
+                kind="Delete",
+                table=Connections,
+                key={"id": connection_id},
+                condition=present("id"),
+            )
+            try:
+                self._db.write(gone, *levels.writes(counts, levels.settled(counts)))
+            except Unmet:
+                pauses.take("the counters changed faster than they could be read")
+            else:
+                return kept
+        return None
 
     def connections(
         self, *, tenant: str | None = None, user: str | None = None, limit: int = 1000
@@ -183,6 +246,25 @@ class ConnectionVerbs(Base):
             {"subject": item["subject"], "connection_id": connection_id}
             for item in self._db.walk(Subscriptions, mine, index="by_connection")
         ]
+
+
+def _item(connection: Connection) -> Plain:
+    principal, expires_at = connection.principal, connection.expires_at
+    return {
+        "id": connection.id,
+        "of_user": key(principal.tenant, principal.user),
+        "of_tenant": key(principal.tenant),
+        "shard": shard_of(connection.id),
+        "opened": f"{connection.connected_at:015d}/{connection.id}",
+        "expires_at": expires_at,
+        "ttl": ttl_of(expires_at + _KEPT_FOR_SWEEPER_MS),
+        "counted": 1 if connection.settle else None,
+        "body": dumps(connection_to_plain(connection)),
+    }
+
+
+def _put(connection: Connection, condition: Condition) -> Write:
+    return Write(kind="Put", table=Connections, key=_item(connection), condition=condition)
 
 
 def _subscription(subject: str, life: str, connection_id: str) -> Plain:

@@ -150,8 +150,9 @@ class HoldingVerbs(TurnVerbs):
         """Give the writes that settle a request that has ended."""
         if not request.settle:
             return []
-        levels = read_levels(self._db, request.settle, self.clock.now())
-        return levels.writes(request.settle, levels.settled(request.settle))
+        counts = transitions.settlement(request)
+        levels = read_levels(self._db, counts, self.clock.now())
+        return levels.writes(counts, levels.settled(counts))
 
 
 def _checkpoint(given: Any) -> tuple[Checkpoint | None, dict[str, str | None]]:

@@ -17,7 +17,8 @@ from streamer_plugin_sqlite.queues import Waiting
 # `transitions.claimed`, in SQL.
 _TAKE = """
 UPDATE requests SET status = 'PROCESSING', attempt = spent + 1, fence = fence + 1,
-    lease_until = ?, worker = ?, started_at = coalesce(started_at, ?), queue = NULL
+    lease_until = ?, worker = ?, started_at = coalesce(started_at, ?), claimed_at = ?,
+    queue = NULL
 WHERE n = ?
 """
 
@@ -90,7 +91,7 @@ def _next(db: Database, lanes: Sequence[str], now: int, at_most: int) -> Sequenc
 def _take(
     db: Database, found: Sequence[Waiting], *, worker: str, lease_until: int, now: int
 ) -> None:
-    db.executemany(_TAKE, [(lease_until, worker, now, one.n) for one in found])
+    db.executemany(_TAKE, [(lease_until, worker, now, now, one.n) for one in found])
     for one in found:
         if one.slots:
             slots.hold(db, one.slots)

@@ -1,11 +1,14 @@
 """Connections and what they are subscribed to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from streamer_core.model.codec import connection_from_plain, connection_to_plain, dumps, loads
 from streamer_core.model.connection import Connection
+from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import ORIGIN_ALONE
+from streamer_plugin_sqlite import levels
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.text import stored
@@ -21,17 +24,21 @@ WHERE r.ref = ? AND c.expires_at > ?
 class ConnectionVerbs(Base):
     """The store's verbs on connections and subscriptions."""
 
-    def put_connection(self, connection: Connection) -> None:
+    def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
         """Store a connection, or renew the one of the same id and with it its subscriptions."""
         principal, expires_at = connection.principal, connection.expires_at
         whose = (connection.id, stored(principal.tenant), stored(principal.user))
-        row = (*whose, connection.connected_at, expires_at, dumps(connection_to_plain(connection)))
 
         def write(db: Database) -> None:
+            kept = _kept(db, connection.id)
+            settle = kept.settle if kept else connection.settle if counts else ()
+            if kept is None:
+                levels.require(counts, levels.apply(db, counts, self.clock.now()))
+            body = dumps(connection_to_plain(replace(connection, settle=settle)))
             db.execute(
                 "INSERT OR REPLACE INTO connections "
                 "(id, tenant, user, connected_at, expires_at, body) VALUES (?, ?, ?, ?, ?, ?)",
-                row,
+                (*whose, connection.connected_at, expires_at, body),
             )
             db.execute(
                 "UPDATE subscriptions SET expires_at = ? WHERE connection_id = ?",
@@ -53,16 +60,15 @@ class ConnectionVerbs(Base):
     def delete_connection(self, connection_id: str) -> Connection | None:
         """Forget a connection and its subscriptions; an expired one is given back too."""
 
-        def write(db: Database) -> str | None:
-            row = db.execute(
-                "SELECT body FROM connections WHERE id = ?", (connection_id,)
-            ).fetchone()
+        def write(db: Database) -> Connection | None:
+            kept = _kept(db, connection_id)
             db.execute("DELETE FROM connections WHERE id = ?", (connection_id,))
             db.execute("DELETE FROM subscriptions WHERE connection_id = ?", (connection_id,))
-            return row[0] if row else None
+            if kept is not None:
+                levels.settle(db, kept.settle, self.clock.now())
+            return kept
 
-        body = self._write(write)
-        return None if body is None else connection_from_plain(loads(body))
+        return self._write(write)
 
     def connections(
         self, *, tenant: str | None = None, user: str | None = None, limit: int = 1000
@@ -127,6 +133,11 @@ class ConnectionVerbs(Base):
             asked += [stored(subject.removeprefix(_REQUEST)), self.clock.now()]
         rows = self._peek(lambda db: db.execute(sql, asked).fetchall())
         return [connection_id for (connection_id,) in rows]
+
+
+def _kept(db: Database, connection_id: str) -> Connection | None:
+    row = db.execute("SELECT body FROM connections WHERE id = ?", (connection_id,)).fetchone()
+    return connection_from_plain(loads(row[0])) if row else None
 
 
 def _follow(db: Database, subject: str) -> None:

@@ -260,7 +260,7 @@ def _put_updates(db: Database, n: int, moved: Moved, bodies: Sequence[str]) -> N
 
 
 def _settle(db: Database, request: Request, now: int, *, by_others: bool) -> None:
-    levels.settle(db, request.settle, now)
+    levels.settle(db, transitions.settlement(request), now)
     if by_others:
         changes.ended(db, request)
 

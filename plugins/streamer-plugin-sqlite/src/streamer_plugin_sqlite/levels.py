@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from streamer_core.errors import LimitReached
 from streamer_core.model.counter import Count
 from streamer_core.ports.store import Counted
 from streamer_plugin_sqlite.database import Database
@@ -23,8 +24,19 @@ def apply(db: Database, counts: Sequence[Count], now: int) -> Counted:
                 retry_after_ms=count.room_in_ms(level),
             )
         after[count.key] = count.added(level)
-    _write(db, counts, after, now)
+    if any(count.amount for count in counts):  # else somebody only looks
+        _write(db, counts, after, now)
     return Counted(accepted=True, levels=tuple(after[count.key] for count in counts))
+
+
+def require(counts: Sequence[Count], counted: Counted) -> None:
+    """Raise LimitReached where one had no room."""
+    if counted.refused is not None:
+        raise LimitReached(
+            counted.refused.key,
+            level=counted.levels[list(counts).index(counted.refused)],
+            retry_after_ms=counted.retry_after_ms,
+        )
 
 
 def settle(db: Database, counts: Sequence[Count], now: int) -> None:

@@ -20,7 +20,7 @@ _NAMES = (
     *("ref", "tenant", "user", "action", "status", "created_at", "due_at"),
     *("attempt", "spent", "fence", "lease_until", "worker"),
     *("last_seq", "sent_seq", "subscribers_version", "checkpoint_seq"),
-    *("cancel_requested_at", "started_at", "finished_at", "expires_at"),
+    *("cancel_requested_at", "started_at", "claimed_at", "ran_ms", "finished_at", "expires_at"),
 )
 _JSON_NAMES = ("progress", "slots", "settle")
 _FIRST_NAME = 6  # after n, queue, lane and the JSON columns

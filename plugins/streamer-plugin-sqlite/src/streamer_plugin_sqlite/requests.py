@@ -9,7 +9,7 @@ from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import ORIGIN_ALONE, Request, Status
-from streamer_core.ports.store import Counted, Enqueued, Enqueuing, Page, Query
+from streamer_core.ports.store import Enqueued, Enqueuing, Page, Query
 from streamer_plugin_sqlite import changes, levels, queues, records, slots
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database
@@ -91,7 +91,7 @@ def _enqueued(
         followed = _follow_again(db, found, request.connection_id)
         return Enqueued(request=followed.request, created=False)
     new = transitions.accepted(request, now=now, **holder)
-    _require(one.counts, levels.apply(db, one.counts, now))
+    levels.require(one.counts, levels.apply(db, one.counts, now))
     if found is not None:
         records.forget(db, found.n, request_subject(request.ref))
     return Enqueued(request=_add(db, new, body, now, known), created=True)
@@ -155,15 +155,6 @@ def _follow_again(db: Database, record: Record, connection_id: str | None) -> Re
     followed = transitions.followed(record.request)
     records.save(db, record, followed)
     return record.moved(followed)
-
-
-def _require(counts: Sequence[Count], counted: Counted) -> None:
-    if counted.refused is not None:
-        raise LimitReached(
-            counted.refused.key,
-            level=counted.levels[list(counts).index(counted.refused)],
-            retry_after_ms=counted.retry_after_ms,
-        )
 
 
 def _conditions(query: Query, now: int) -> tuple[list[str], list[Any]]:

@@ -170,7 +170,12 @@ CREATE INDEX requests_cancelled_by_user ON requests (tenant, user, created_at)
     WHERE status = 'CANCELLED';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _ORIGIN, _RARE_ENDS)
+_RAN = """
+ALTER TABLE requests ADD COLUMN claimed_at INTEGER;
+ALTER TABLE requests ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ORIGIN, _RARE_ENDS, _RAN)
 
 
 def migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:

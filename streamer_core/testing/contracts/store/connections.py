@@ -1,15 +1,26 @@
 """Connections and subscriptions."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from streamer_core.errors import LimitReached
+from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject, topic_subject
 from streamer_core.model.request import ORIGIN_ALONE
 from streamer_core.ports.store import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_connection, a_request
 from streamer_core.testing.contracts.store.base import StoreRules, claimed, stored
+
+MORE = Count(key="connections/acme", limit=1)
+LESS = Count(key="connections/acme", amount=-1)
+
+
+def _open_ones(store: Store) -> float:
+    (level,) = store.count([Count(key=MORE.key, amount=0)]).levels
+    return level
 
 
 class ConnectionRules(StoreRules):
@@ -59,6 +70,66 @@ class ConnectionRules(StoreRules):
         assert store.delete_connection("c-1") == a_connection(clock)
         assert store.get_connection("c-1") is None
         assert list(store.connections()) == []
+
+    def test_a_connection_is_counted_once_and_settled_once(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """In the writes that store and forget it; stored again, it is renewed and nothing more."""
+        counted = replace(a_connection(clock), settle=(LESS,))
+        for _ in range(2):
+            store.put_connection(counted, counts=[MORE])
+            assert _open_ones(store) == 1
+        assert store.get_connection("c-1") == counted
+        store.put_connection(replace(counted, settle=(), expires_at=clock.now() + 5))
+        clock.advance(10)
+        assert _open_ones(store) == 1
+        for _ in range(2):
+            store.delete_connection("c-1")
+            assert _open_ones(store) == 0
+
+    def test_a_connection_without_room_is_not_stored(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """Its counts are taken all or none; one that is there is renewed, room or no room."""
+        counted = replace(a_connection(clock), settle=(LESS,))
+        store.put_connection(counted, counts=[MORE])
+        with pytest.raises(LimitReached) as refused:
+            store.put_connection(replace(counted, id="c-2"), counts=[Count(key="other"), MORE])
+        assert (refused.value.key, refused.value.level) == (MORE.key, 1)
+        assert store.get_connection("c-2") is None
+        assert store.count([Count(key="other", amount=0)]).levels == (0,)
+        store.put_connection(counted, counts=[MORE])
+        assert _open_ones(store) == 1
+
+    def test_a_connection_that_nothing_is_counted_for_settles_nothing(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """So one that is renewed after it was forgotten leaves others' counts as they are."""
+        store.count([replace(MORE, amount=2, limit=None)])
+        store.put_connection(replace(a_connection(clock), settle=(LESS,)))
+        store.delete_connection("c-1")
+        assert _open_ones(store) == 2
+
+    def test_as_many_connections_as_have_room_at_once(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """Of many that come at the same time."""
+        limited = replace(MORE, limit=3)
+
+        def connect(number: int) -> bool:
+            one = replace(a_connection(clock, f"c-{number}"), settle=(LESS,))
+            try:
+                store.put_connection(one, counts=[limited])
+            except LimitReached:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(connect, range(8))) == 3
+            ids = [one.id for one in store.connections()]
+            assert len(ids) == 3
+            list(pool.map(store.delete_connection, ids * 2))
+        assert _open_ones(store) == 0
 
     def test_connections_are_listed_oldest_first(self, store: Store, clock: ManualClock) -> None:
         """By the time of connecting, at most `limit` of them."""

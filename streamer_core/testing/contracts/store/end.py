@@ -162,6 +162,35 @@ class FinishRules(StoreRules):
         store.cancel(held.ref, an_error(clock), expires_at=DAY_MS)
         assert _levels(store) == (4, 1)
 
+    def test_the_time_it_was_held_is_added_up(self, store: Store, clock: ManualClock) -> None:
+        """Over all its runs, without the waits between; of a lost worker until its lease is over.
+
+        So many seconds, and so many updates, a settlement may count.
+        """
+        per = (Count(key="s", amount=2, per="second"), Count(key="u", per="update"))
+        held = running(store, settle=per)
+        assert (held.claimed_at, held.ran_ms) == (clock.now(), 0)
+        clock.advance(1_500)
+        store.append(held.ref, [a_chunk(clock)] * 3, fence=held.fence)
+        store.requeue(held.ref, fence=held.fence, due_at=clock.now() + 60_000, spend=True)
+        assert stored(store, held.ref).ran_ms == 1_500
+        clock.advance(60_000)
+        held = claimed(store, held.ref)
+        assert (held.claimed_at, held.ran_ms) == (clock.now(), 1_500)
+        clock.advance(LEASE_MS + 5_000)
+        completed(store, held, lapsed=True)
+        assert stored(store, held.ref).ran_ms == 1_500 + LEASE_MS
+        counts = [Count(key="s", amount=0), Count(key="u", amount=0)]
+        assert store.count(counts).levels == (2 * (1_500 + LEASE_MS) / 1000, 4)
+
+    def test_one_that_never_ran_took_no_time(self, store: Store, clock: ManualClock) -> None:
+        """A waiting request that is cancelled settles what is for each second as nothing."""
+        store.count([Count(key="s", amount=5)])
+        request = a_request(clock, settle=(Count(key="s", per="second"),))
+        store.enqueue(request)
+        store.cancel(request.ref, an_error(clock), expires_at=clock.now() + DAY_MS)
+        assert store.count([Count(key="s", amount=0)]).levels == (5,)
+
     def test_several_are_ended_each_by_itself(self, store: Store, clock: ManualClock) -> None:
         """One that is lost keeps no other from its end, and gives LostLease in its place."""
         held = [running(store, f"r-{number}", settle=SETTLE) for number in range(4)]

@@ -1,0 +1,54 @@
+"""The `[plugins.tenancy]` section."""
+
+from streamer_core.records import record
+from streamer_core.sections import Ms
+from streamer_plugin_tenancy.tenants import QUOTAS
+
+_PRICES = ("price_request", "price_second", "price_message", "price_gigabyte")
+
+
+@record
+class TenancySettings:
+    """How tenants are limited and what is counted; quotas are those of a tenant without its own.
+
+    Args:
+        connections: open at once.
+        requests_in_flight: stored and not ended.
+        requests_a_day: accepted, each day in UTC.
+        stored_bytes: of the messages of requests that are stored and have not ended.
+        execution_seconds_a_day: of handlers that run, each day in UTC, by when the request came.
+        cache: how long a process believes what it has read of a tenant: how late it may notice
+            that one was suspended or resumed, or its quotas changed.
+        usage: whether it is counted what tenants use.
+        usage_keep: for how long.
+        usage_flush: how long what requests answered at once have used may wait to be written.
+        price_request, price_second, price_message, price_gigabyte: what the estimated cost is made
+            of, in whatever money.
+    """
+
+    connections: int | None = None
+    requests_in_flight: int | None = None
+    requests_a_day: int | None = None
+    stored_bytes: int | None = None
+    execution_seconds_a_day: int | None = None
+    cache: Ms = 5_000
+    usage: bool = True
+    usage_keep: Ms = 400 * 86_400_000
+    usage_flush: Ms = 10_000
+    price_request: float = 0.0
+    price_second: float = 0.0
+    price_message: float = 0.0
+    price_gigabyte: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in QUOTAS:
+            limit = getattr(self, name)
+            if limit is not None and limit < 0:
+                raise ValueError(f"{name}: must be 0 or more; leave it out for no limit")
+        for name in _PRICES:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be 0 or more")
+        if not self.usage_flush:
+            raise ValueError("usage_flush: must be more than nothing")
+        if self.cache > 60_000:
+            raise ValueError("cache: must be at most 60s: so late is a suspension noticed")
