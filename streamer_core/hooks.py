@@ -94,16 +94,18 @@ def _short_way(hook: pluggy.HookCaller) -> Callable[..., Any]:
     first = bool(hook.spec and hook.spec.opts.get("firstresult"))
     if not implementations:
         return lambda **_: None if first else []
-    only = implementations[0]
-    if first and len(implementations) == 2 and _is_around(*implementations):
-        return _around(implementations[1], implementations[0])
-    if len(implementations) > 1 or only.wrapper or only.hookwrapper:
+    only, *around = implementations  # pluggy keeps wrappers behind all others, the outermost last
+    if only.wrapper or only.hookwrapper or not all(one.wrapper for one in around):
+        return hook
+    if around and not first:
         return hook
     function, names = only.function, only.argnames
-    if first and hook.spec and set(names) == set(hook.spec.argnames):
-        return cast("Callable[..., Any]", function)  # it takes what every call gives, by name
     if first:
-        return lambda **given: function(*[given[name] for name in names])
+        takes_all = hook.spec and set(names) == set(hook.spec.argnames)
+        call = cast("Callable[..., Any]", function) if takes_all else _taking(function, names)
+        for outer in around:
+            call = _around(outer, call)
+        return call
 
     def listed(**given: Any) -> list[Any]:
         answer = function(*[given[name] for name in names])
@@ -112,15 +114,14 @@ def _short_way(hook: pluggy.HookCaller) -> Callable[..., Any]:
     return listed
 
 
-def _is_around(inner: pluggy.HookImpl, outer: pluggy.HookImpl) -> bool:
-    # pluggy keeps wrappers behind all others.
-    return outer.wrapper and not (inner.wrapper or inner.hookwrapper)
+def _taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    """Give a function of all that a hook gives, which passes on what is wanted."""
+    return lambda **given: function(*[given[name] for name in names])
 
 
-def _around(outer: pluggy.HookImpl, inner: pluggy.HookImpl) -> Callable[..., Any]:
-    """Call one wrapper around one implementation, as pluggy does, in half its time."""
-    wrap, call = outer.function, inner.function
-    wanted, taken = outer.argnames, inner.argnames
+def _around(outer: pluggy.HookImpl, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Call a wrapper around what is inside, as pluggy does, in half its time."""
+    wrap, wanted = outer.function, outer.argnames
 
     def around(**given: Any) -> Any:
         layer = cast("Generator[None, Any, Any]", wrap(*[given[name] for name in wanted]))
@@ -131,7 +132,7 @@ def _around(outer: pluggy.HookImpl, inner: pluggy.HookImpl) -> Callable[..., Any
         error: BaseException | None = None
         answer = None
         try:
-            answer = call(*[given[name] for name in taken])
+            answer = call(**given)
         except BaseException as raised:  # noqa: BLE001 - the wrapper sees all there is
             error = raised
         return _ended(layer, answer, error)

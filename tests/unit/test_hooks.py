@@ -5,7 +5,7 @@ once, so that the order is the same in every run.
 """
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -187,10 +187,12 @@ class Around:
     "kind",
     ["", "refuses", "never yields", "makes it good", "raises another", "yields twice"],
 )
-def test_the_short_way_around_is_pluggys(kind: str, answer: Any) -> None:
+@pytest.mark.parametrize("others", [(), ("",), ("makes it good", "refuses"), ("", "yields twice")])
+def test_the_short_way_around_is_pluggys(kind: str, answer: Any, others: Sequence[str]) -> None:
     manager = Manager()
     manager.register(Called(answer), "called")
-    manager.register(Around(kind), "around")
+    for number, one in enumerate([kind, *others]):
+        manager.register(Around(one), f"around {number}")
     assert manager.calls.streamer_execute is not manager.hook.streamer_execute
 
     def outcome(ask: Any) -> Any:

@@ -7,7 +7,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased
+
+from streamer_plugin_otel.sampling import Roots
 
 
 def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
@@ -18,7 +20,7 @@ def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
     """
     url = f"{endpoint.removesuffix('/')}/v1/traces" if endpoint else None
     provider = TracerProvider(
-        sampler=None if ratio is None else ParentBased(TraceIdRatioBased(ratio)),
+        sampler=None if ratio is None else ParentBased(Roots(ratio)),
         resource=Resource.create(_about_the_function()),
         shutdown_on_exit=False,
     )

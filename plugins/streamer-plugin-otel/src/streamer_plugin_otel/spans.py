@@ -47,6 +47,16 @@ def current(span: Span) -> Iterator[None]:
 
 
 @contextmanager
+def within(context: contexts.Context) -> Iterator[None]:
+    """Have a context be the current one."""
+    token = contexts.attach(context)
+    try:
+        yield
+    finally:
+        contexts.detach(token)
+
+
+@contextmanager
 def told(span: Span, call: Call) -> Iterator[None]:
     """Say in a span what became of a call."""
     error: BaseException | None = None

@@ -14,7 +14,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,11 +25,23 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind
 from streamer_core.plugin import Call, Delivery, Message, Push, Refused, Request, Status
 from streamer_plugin_otel.kept import Kept
 from streamer_plugin_otel.outcomes import Outcome, outcome_of_refusal
-from streamer_plugin_otel.spans import current, end, end_as, ending, fail, ids, messaging, told
+from streamer_plugin_otel.sampling import LEFT_OUT, Deciding, LeftOut, kept
+from streamer_plugin_otel.spans import (
+    current,
+    end,
+    end_as,
+    ending,
+    fail,
+    ids,
+    messaging,
+    told,
+    within,
+)
 
 ACTION = "streamer.action"
 TENANT = "streamer.tenant"
 
+_NOTHING = nullcontext()
 _taking: ContextVar[Span | None] = ContextVar("streamer-otel-taking", default=None)
 
 
@@ -38,12 +50,14 @@ class Tracing:
 
     Args:
         provider: makes the tracer.
+        ratio: the share of the traces beginning here that are kept; None: the provider decides.
     """
 
-    def __init__(self, provider: trace.TracerProvider) -> None:
+    def __init__(self, provider: trace.TracerProvider, ratio: float | None = None) -> None:
         self._tracer = provider.get_tracer("streamer_plugin_otel")
         self._propagator = propagate.get_global_textmap()
         self._fields = tuple(sorted(self._propagator.fields))
+        self._deciding = Deciding(ratio, self._fields)
         self._running: Kept[str, tuple[int, Span]] = Kept()
         self._storing: Kept[tuple[str | None, ...], Span] = Kept()
         self._on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
@@ -51,13 +65,20 @@ class Tracing:
 
     # -- a message
 
-    @contextmanager
-    def receiving(self, message: Message, tenant: str) -> Iterator[None]:
+    def receiving(self, message: Message, tenant: str) -> AbstractContextManager[None]:
         """Surround the taking of a message."""
+        keeps = self._deciding.keeps(message.metadata)
+        if keeps is False:
+            return LeftOut(_taking)
+        # A client that is not traced: under what the application traces around it, if it does.
+        context = self._propagator.extract(message.metadata, contexts.get_current())
+        return self._taken(message, tenant, kept(context) if keeps else context)
+
+    @contextmanager
+    def _taken(self, message: Message, tenant: str, context: contexts.Context) -> Iterator[None]:
         span = self._tracer.start_span(
             message.action,
-            # A client that is not traced: under what the application traces around it, if it does.
-            context=self._propagator.extract(message.metadata, contexts.get_current()),
+            context=context,
             kind=SpanKind.SERVER,
             attributes={ACTION: message.action, TENANT: tenant, **self._faas("http")},
         )
@@ -76,13 +97,16 @@ class Tracing:
 
     def context_for(self, request: Request) -> Mapping[str, str]:
         """Begin the span of a request's way into the store, and give its context."""
+        carrier: dict[str, str] = {}
+        if _taking.get() is LEFT_OUT:
+            self._propagator.inject(carrier)
+            return carrier
         span = self._tracer.start_span(
             f"send {request.action}",
             kind=SpanKind.PRODUCER,
             attributes={**messaging("send", request.action), TENANT: request.tenant},
             links=self._links(request.metadata) if request.redriven_from is not None else [],
         )
-        carrier: dict[str, str] = {}
         self._propagator.inject(carrier, trace.set_span_in_context(span))
         self._storing.keep(self._key({**request.metadata, **carrier}), span)
         return carrier
@@ -107,7 +131,13 @@ class Tracing:
     def running(self, call: Call) -> AbstractContextManager[None]:
         """Surround a handler: an attempt's span, or the message's where it is answered at once."""
         message = _taking.get() if call.request is None else None
-        return self._attempt(call) if message is None else self._at_once(call, message)
+        if message is LEFT_OUT:
+            return _NOTHING
+        if message is not None:
+            return self._at_once(call, message)
+        if (left_out := self._left_out(call.metadata)) is not None:
+            return within(left_out)
+        return self._attempt(call)
 
     @contextmanager
     def _at_once(self, call: Call, span: Span) -> Iterator[None]:
@@ -176,8 +206,10 @@ class Tracing:
         with ending(spans):
             yield pushed
 
-    def _push(self, push: Push) -> Span:
+    def _push(self, push: Push) -> Span | None:
         message = push.message
+        if _taking.get() is LEFT_OUT or self._left_out(message.metadata) is not None:
+            return None
         return self._tracer.start_span(
             f"push {message.type}",
             context=self._context_of_push(push),
@@ -201,6 +233,14 @@ class Tracing:
 
     def _context_in(self, metadata: Mapping[str, str]) -> contexts.Context:
         return self._propagator.extract(metadata, contexts.Context())
+
+    def _left_out(self, metadata: Mapping[str, str]) -> contexts.Context | None:
+        """Give the context of a request whose trace is not kept; None: it may be."""
+        if not self._deciding.decides:
+            return None
+        context = self._context_in(metadata)
+        stored = trace.get_current_span(context).get_span_context()
+        return context if stored.is_valid and not stored.trace_flags.sampled else None
 
     def _links(self, metadata: Mapping[str, str]) -> list[Link]:
         stored = trace.get_current_span(self._context_in(metadata)).get_span_context()

@@ -49,6 +49,18 @@ class Part:
             emitter.send_entity(self.entity)
 
 
+class LeftOut:
+    """Stands for a part of a trace that is not kept: nothing of it is made."""
+
+    def __init__(self, root: str | None) -> None:
+        self._root = root
+
+    @property
+    def header(self) -> Header:
+        """The header by which others leave out what is theirs."""
+        return Header(root=self._root or TraceId().to_id(), sampled=False)
+
+
 def facade(header: Header) -> Any:
     """Stand for the segment to go on under; None for the invocation's."""
     if header.sampled is False:

@@ -10,8 +10,9 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,13 +22,14 @@ from aws_xray_sdk.core.models.subsegment import Subsegment
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
 from streamer_plugin_xray.header import NONE, STORED, Header, header_in
 from streamer_plugin_xray.outcomes import Outcome, outcome_of_refusal
-from streamer_plugin_xray.parts import Part, back, facade, header_under, told
+from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under, told
 from streamer_plugin_xray.recorder import PinnedContext
 
 _MOST_KEPT = 4_096
 
 
-_taking: ContextVar[Part | None] = ContextVar("streamer-xray-taking", default=None)
+_NOTHING = nullcontext()
+_taking: ContextVar[Part | LeftOut | None] = ContextVar("streamer-xray-taking", default=None)
 
 
 class Tracing:
@@ -51,10 +53,16 @@ class Tracing:
 
     # -- a message
 
-    @contextmanager
-    def receiving(self, message: Message, tenant: str) -> Iterator[None]:
+    def receiving(self, message: Message, tenant: str) -> AbstractContextManager[None]:
         """Surround the taking of a message."""
-        with self._part(message.action, header_in(message.metadata), tenant) as part:
+        header = self._decided(header_in(message.metadata) if message.metadata else NONE)
+        if header.sampled is False and not self._is_pinned:
+            return _within(LeftOut(header.root))
+        return self._taken(message, tenant, header)
+
+    @contextmanager
+    def _taken(self, message: Message, tenant: str, header: Header) -> Iterator[None]:
+        with self._part(message.action, header, tenant) as part:
             token = _taking.set(part)
             try:
                 yield
@@ -79,7 +87,14 @@ class Tracing:
     def running(self, call: Call) -> AbstractContextManager[None]:
         """Surround a handler: an attempt's part, or the message's where it is answered at once."""
         message = _taking.get() if call.request is None else None
-        return self._attempt(call) if message is None else self._at_once(call, message)
+        if isinstance(message, LeftOut):
+            return _NOTHING
+        if message is not None:
+            return self._at_once(call, message)
+        header = header_in(call.metadata)
+        if header.sampled is False and not self._is_pinned:
+            return _NOTHING
+        return self._attempt(call, header)
 
     @contextmanager
     def _at_once(self, call: Call, part: Part) -> Iterator[None]:
@@ -91,8 +106,8 @@ class Tracing:
             self._running.pop(call.ref, None)
 
     @contextmanager
-    def _attempt(self, call: Call) -> Iterator[None]:
-        header, fence = header_in(call.metadata), call.request.fence if call.request else 0
+    def _attempt(self, call: Call, header: Header) -> Iterator[None]:
+        fence = call.request.fence if call.request else 0
         with self._part(call.handler.action, header, call.principal.tenant, fence) as part:
             part.annotate(attempt=call.attempt)
             self._keep(call.ref, part)
@@ -155,6 +170,17 @@ class Tracing:
 
     # -- parts
 
+    @property
+    def _is_pinned(self) -> bool:
+        """Whether this is Lambda, where what is left out must be held apart from its segment."""
+        return isinstance(self._recorder.context, PinnedContext)
+
+    def _decided(self, header: Header) -> Header:
+        """Decide where nobody has; on Lambda it has, and the invocation's segment says how."""
+        if header.sampled is not None or self._is_pinned:
+            return header
+        return replace(header, sampled=self._random() < self._ratio)
+
     @contextmanager
     def _part(self, action: str, header: Header, tenant: str, fence: int = 0) -> Iterator[Part]:
         """Have a segment of ours be the one that is traced under in this thread."""
@@ -174,8 +200,17 @@ class Tracing:
             pinned = context.pin(facade(header))
             return self._recorder.begin_subsegment(action), partial(context.restore, pinned)
         before = context.get_trace_entity()
-        sampled = header.sampled if header.sampled is not None else self._random() < self._ratio
+        sampled = self._decided(header).sampled
         segment = self._recorder.begin_segment(
-            self._service, traceid=header.root, parent_id=header.parent, sampling=int(sampled)
+            self._service, traceid=header.root, parent_id=header.parent, sampling=int(bool(sampled))
         )
         return segment, partial(back, context, before)
+
+
+@contextmanager
+def _within(left_out: LeftOut) -> Iterator[None]:
+    token = _taking.set(left_out)
+    try:
+        yield
+    finally:
+        _taking.reset(token)
