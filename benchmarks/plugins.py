@@ -62,7 +62,7 @@ def echo(payload: dict[str, Any]) -> dict[str, Any]:
 
 def run(report: Report, options: Options) -> None:
     """Measure by turns."""
-    turns, times = options.size((400, 50), (10, 20))
+    turns, times = options.size((60, 400), (10, 20))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         sections = stack.enter_context(_sections(Path(folder)))
         choices: dict[str, tuple[str, ...]] = {
@@ -155,7 +155,7 @@ def _sections(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
         ]
         yield {
             "jwt": {"keys": ["env:BENCHMARK_SECRET"], "algorithms": ["HS512"]},
-            "tenancy": {"connections": 1000, "requests_a_day": 1_000_000_000},
+            "tenancy": {"connections": 1000, "requests_in_flight": 1000},
             "ratelimit": {"limits": limits},
             "circuitbreaker": {"actions": {"echo": {"failure_rate": 0.5}}},
             "dlq": {},

@@ -29,7 +29,7 @@ class MemoryMachine(StoreMachine):
         return MemoryStore(clock)
 
 
-TestMemoryMachine = MemoryMachine.TestCase
+TestMemoryMachine = pytest.mark.uncovered(MemoryMachine.TestCase)
 TestMemoryMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 

@@ -114,9 +114,9 @@ def test_where_the_notifier_cannot_be_invoked_it_is_sent_here(address: str) -> N
 
 def test_the_notifier_is_told_of_each_connection_once() -> None:
     connections = [f"{number:013}=" for number in range(2 * errands.MOST_CONNECTIONS + 1)]
-    large = Outgoing(type="event", data=b'"' * 131_072)
+    large = Outgoing(type="event", data=b'"' * 131_072, at=1_800_000_000_000)
     told = [payload for payload, _ in errands.errands(large, connections)]
     assert max(map(len, told)) < 256 * 1024  # what Lambda takes
     read = [errands.decoded(json.loads(payload)) for payload in told]
     assert [one for _, part in read for one in part] == connections
-    assert {event for event, _ in read} == {large}
+    assert all(event == large for event, _ in read)

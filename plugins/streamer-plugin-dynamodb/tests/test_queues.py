@@ -28,7 +28,10 @@ the first one; its record; the claim, and the tenant's new place."""
 Make = Callable[[int], Request]
 
 # One emulator will do: what is counted is what the store asks.
-pytestmark = pytest.mark.parametrize("endpoint", ["ministack"], indirect=True)
+pytestmark = [
+    pytest.mark.uncovered,
+    pytest.mark.parametrize("endpoint", ["ministack"], indirect=True),
+]
 
 
 class Counted:

@@ -148,7 +148,11 @@ def _is_closed(talk: Talk, reason: str) -> None:
 
 
 def _how_it_is(stage: Stage) -> None:
-    with urllib.request.urlopen(f"{stage.gateway.http}/health", timeout=20) as answer:
+    asked = urllib.request.Request(
+        f"{stage.gateway.http}/health",
+        headers={"Authorization": f"Bearer {stage.gateway.secret}"},
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
         found = json.loads(answer.read())
     assert "jwt: 1 fetched" in str(found)
     assert "jwt: 1 fetched" in stage.command("jwt", "keys")

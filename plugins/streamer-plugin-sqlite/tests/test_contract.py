@@ -42,5 +42,5 @@ class SqliteMachine(StoreMachine):
         shutil.rmtree(self.directory)
 
 
-TestSqliteMachine = SqliteMachine.TestCase
+TestSqliteMachine = pytest.mark.uncovered(SqliteMachine.TestCase)
 TestSqliteMachine.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)

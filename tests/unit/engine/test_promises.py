@@ -397,7 +397,7 @@ class Promises(RuleBasedStateMachine):
             assert seen.output == seen.terminal["result"]
 
 
-TestPromises = Promises.TestCase
+TestPromises = pytest.mark.uncovered(Promises.TestCase)
 TestPromises.settings = settings(
     max_examples=rounds(150, 2_000), stateful_step_count=rounds(30, 50), deadline=None
 )

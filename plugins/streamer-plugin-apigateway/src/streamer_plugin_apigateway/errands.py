@@ -17,7 +17,8 @@ def errands(event: Outgoing, connections: Sequence[str]) -> Iterator[tuple[str, 
     data = base64.b64encode(event.data).decode()  # as text, its quotes could make it twice as long
     for first in range(0, len(connections), MOST_CONNECTIONS):
         part = list(connections[first : first + MOST_CONNECTIONS])
-        yield json.dumps({"type": event.type, "data": data, "connections": part}), part
+        told = {"type": event.type, "at": event.at, "data": data, "connections": part}
+        yield json.dumps(told), part
 
 
 def decoded(plain: Mapping[str, Any]) -> tuple[Outgoing, Sequence[str]]:
@@ -26,5 +27,7 @@ def decoded(plain: Mapping[str, Any]) -> tuple[Outgoing, Sequence[str]]:
     Raises:
         KeyError, TypeError, ValueError: it is something else.
     """
-    event = Outgoing(type=str(plain["type"]), data=base64.b64decode(plain["data"]))
+    event = Outgoing(
+        type=str(plain["type"]), data=base64.b64decode(plain["data"]), at=int(plain["at"])
+    )
     return event, [str(one) for one in plain["connections"]]

@@ -31,6 +31,13 @@ class Allowance:
         self._leased = 1
         self._leased_at = self._room_at = _NEVER
 
+    def take(self, now: float) -> bool:
+        """Let one pass, where there is leave for it."""
+        if not self.left or now >= self.until:
+            return False
+        self.left -= 1
+        return True
+
     def wanted(self, now: float, most: int) -> int:
         """Give how much to ask the store for."""
         if now >= self.until:

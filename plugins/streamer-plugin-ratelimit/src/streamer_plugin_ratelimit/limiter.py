@@ -55,15 +55,14 @@ class Limiter:
             for limit in limits:
                 who = limit.who(principal, connection, action)
                 allowance = limit.allowances.of(who)
-                if allowance.left and now < allowance.until:
-                    allowance.left -= 1
+                if allowance.take(now):
                     taken.append(allowance)
                 else:
                     lacks.append(Lack(limit, who, allowance))
         if not lacks:
             return
         try:
-            full = self._full(lacks, now)
+            full = self._full(lacks, now, taken)
             if full is not None:
                 self._refuse(full, now, None if action is None else connection)
         except Exception:
@@ -72,8 +71,11 @@ class Limiter:
                     allowance.left += 1
             raise
 
-    def _full(self, lacks: Sequence[Lack], now: float) -> Lack | None:
-        """Take what is lacking from the store, all of it or nothing; gives what has no room."""
+    def _full(self, lacks: Sequence[Lack], now: float, taken: list[Allowance]) -> Lack | None:
+        """Take what is lacking from the store, all of it or nothing; gives what has no room.
+
+        What other threads have leased meanwhile is `taken`: a second slice beside it would be lost.
+        """
         for lack in lacks:
             if now < lack.allowance.full_until:
                 return lack
@@ -81,8 +83,11 @@ class Limiter:
             self._uncounted(lacks)
             return None
         with self._lock:
+            lacks = [lack for lack in lacks if not _is_served(lack, now, taken)]
             for lack in lacks:
                 lack.begin(now)
+        if not lacks:
+            return None
         try:
             counted = self._counted(lacks)
         except StoreError as error:
@@ -100,12 +105,17 @@ class Limiter:
                     lack.end()
 
     def _counted(self, lacks: Sequence[Lack]) -> Counted:
-        """Count; where there is less than a slice, as much as there is."""
+        """Count; where there is less than a slice, as much as there is, at last what is needed.
+
+        Others may be faster, so that there is less still. A count that is refused writes nothing.
+        """
         now = self._clock.now()
         counted: Counted = self._app.store.count([lack.count(now) for lack in lacks])
-        if not counted.accepted and any(lack.amount > 1 for lack in lacks):
+        for is_last in (False, True):
+            if counted.accepted or all(lack.amount == 1 for lack in lacks):
+                break
             for lack, level in zip(lacks, counted.levels, strict=True):
-                lack.fit(level)
+                lack.fit(lack.limit.burst if is_last else level)
             counted = self._app.store.count([lack.count(now) for lack in lacks])
         return counted
 
@@ -123,6 +133,13 @@ class Limiter:
             retry_after_ms=full.allowance.wait_ms(now),
             close=None if connection is None else self._abuse.noted(connection),
         )
+
+
+def _is_served(lack: Lack, now: float, taken: list[Allowance]) -> bool:
+    if not lack.allowance.take(now):
+        return False
+    taken.append(lack.allowance)
+    return True
 
 
 def _settled(lacks: Sequence[Lack], counted: Counted, now: float) -> Lack | None:

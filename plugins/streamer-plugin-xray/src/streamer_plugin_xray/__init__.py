@@ -5,6 +5,7 @@ Nothing of the SDK is imported before it is known that there is a daemon to send
 
 import os
 from collections.abc import Generator, Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from streamer_core.plugin import (
@@ -68,9 +69,9 @@ class XRayPlugin:
         from streamer_plugin_xray.tracing import Tracing  # noqa: PLC0415
 
         recorder = opened(daemon)
-        self._tracing = Tracing(
-            recorder, self.settings.service, self.settings.ratio, self._app.clock.random
-        )
+        # The clock's own source is the system's: to ask that takes as long as half a message.
+        decide = Random(self._app.clock.random()).random  # noqa: S311
+        self._tracing = Tracing(recorder, self.settings.service, self.settings.ratio, decide)
 
     @hookimpl(wrapper=True)
     def streamer_receive(
