@@ -18,6 +18,9 @@ MEMBERS := . $(MANIFESTS:%/pyproject.toml=./%)
 SOURCES := streamer_core benchmarks lambdas/build.py $(wildcard plugins/*/src clients/python/src tests)
 MEMBER_TESTS := $(sort $(dir $(wildcard plugins/*/tests/*.py clients/python/tests/*.py)))
 
+# Tests start hundreds of processes, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast chaos bench growth soak performance cost lint types format \
 	validate build deploy constraints clean

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in FILES:
         (tmp_path / name).write_text(text)
+        # Another test's module of that name may be loaded in this process.
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
     (line,) = re.findall(r"^\$ streamer (token --user .*) > token$", TEXT, re.MULTILINE)
     command = ["--config", str(tmp_path), *shlex.split(line)]
     token = CliRunner().invoke(make_cli(), command).stdout.strip()
@@ -77,6 +80,8 @@ def test_every_command_is_there(
     monkeypatch.setenv("JWT_SECRET", "0123456789abcdef" * 4)
     for name, text in FILES:
         (tmp_path / name).write_text(text)
+        # Another test's module of that name may be loaded in this process.
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
     given = ["--config", str(tmp_path), *command.split(), "--help"]
     assert CliRunner().invoke(make_cli(), given).exit_code == 0
     assert f"streamer {command}" in TEXT
