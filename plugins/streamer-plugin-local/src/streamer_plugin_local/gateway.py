@@ -13,6 +13,7 @@ from typing import Any
 
 from streamer_core.app import Streamer
 from streamer_core.errors import ConfigurationError
+from streamer_core.model.connection import GOING_AWAY
 from streamer_core.settings import Settings
 from streamer_plugin_local.feed import FeedReader
 from streamer_plugin_local.front import Door, Front
@@ -37,7 +38,6 @@ _LEAVE_S = 2.0
 _LOOK_S = 0.01
 _MEASURE_S = 5.0
 _RECONNECT_MS = 1000
-GOING_AWAY = 1001
 
 
 @dataclass(frozen=True, kw_only=True)

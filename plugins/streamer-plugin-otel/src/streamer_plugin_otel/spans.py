@@ -8,8 +8,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from streamer_core.outcomes import Outcome, outcome_of
 from streamer_core.plugin import Call
-from streamer_plugin_otel.outcomes import Outcome, outcome_of
 
 ERROR_TYPE = "error.type"
 OUTCOME = "streamer.outcome"

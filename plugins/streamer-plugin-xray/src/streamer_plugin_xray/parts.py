@@ -8,9 +8,9 @@ from typing import Any
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.traceid import TraceId
 
+from streamer_core.outcomes import Outcome, outcome_of
 from streamer_core.plugin import Call
 from streamer_plugin_xray.header import Header
-from streamer_plugin_xray.outcomes import Outcome, outcome_of
 
 _NOBODY = "0" * 16
 

@@ -19,9 +19,9 @@ from typing import Any
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
+from streamer_core.outcomes import Outcome, outcome_of_refusal
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
 from streamer_plugin_xray.header import NONE, STORED, Header, header_in
-from streamer_plugin_xray.outcomes import Outcome, outcome_of_refusal
 from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under, told
 from streamer_plugin_xray.recorder import PinnedContext
 

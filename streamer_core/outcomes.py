@@ -1,10 +1,10 @@
-"""What became of a handler's call, in a few words: no text of an error is among them."""
+"""What became of a call, in a few words, for plugins that surround it: no text of an error."""
 
-from streamer_core import Reject
 from streamer_core.context import ContinueLater, Stopped
-from streamer_core.errors import CircuitOpen, Refused
+from streamer_core.errors import CircuitOpen, Refused, Reject
+from streamer_core.model.call import Call
 from streamer_core.model.message import Mode
-from streamer_core.plugin import Call, record
+from streamer_core.records import record
 
 
 @record
