@@ -32,10 +32,10 @@ from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
 Test = TypeVar("Test", bound=Callable[..., None])
 
 ROOT = Path(__file__).parents[2]
-TREE = ast.parse((ROOT / "streamer_core" / "hookspecs.py").read_text())
 SPECS = {
     node.name: node
-    for node in TREE.body
+    for path in sorted((ROOT / "streamer_core" / "hookspecs").glob("*.py"))
+    for node in ast.parse(path.read_text()).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("streamer_")
 }
 FAMILIES = {"provide", "gate", "decide", "surround", "observe"}
