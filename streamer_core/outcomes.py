@@ -1,5 +1,8 @@
 """What became of a call, in a few words, for plugins that surround it: no text of an error."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from streamer_core.context import ContinueLater, Stopped
 from streamer_core.errors import CircuitOpen, Refused, Reject
 from streamer_core.model.call import Call
@@ -14,6 +17,19 @@ class Outcome:
     name: str
     error: str = ""
     is_failure: bool = False
+
+
+@contextmanager
+def telling(call: Call, tell: Callable[[Outcome], None]) -> Iterator[None]:
+    """Surround a call, and tell what became of it."""
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        tell(outcome_of(call, error))
 
 
 def outcome_of(call: Call, error: BaseException | None) -> Outcome:

@@ -8,8 +8,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from streamer_core.outcomes import Outcome, outcome_of
-from streamer_core.plugin import Call
+from streamer_core.outcomes import Outcome
 
 ERROR_TYPE = "error.type"
 OUTCOME = "streamer.outcome"
@@ -54,19 +53,6 @@ def within(context: contexts.Context) -> Iterator[None]:
         yield
     finally:
         contexts.detach(token)
-
-
-@contextmanager
-def told(span: Span, call: Call) -> Iterator[None]:
-    """Say in a span what became of a call."""
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        end_as(span, outcome_of(call, error))
 
 
 @contextmanager

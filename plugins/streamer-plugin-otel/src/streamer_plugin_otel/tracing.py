@@ -16,13 +16,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind
 
-from streamer_core.outcomes import Outcome, outcome_of_refusal
+from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Delivery, Message, Push, Refused, Request, Status
 from streamer_plugin_otel.kept import Kept
 from streamer_plugin_otel.sampling import LEFT_OUT, Deciding, LeftOut, kept
@@ -34,7 +35,6 @@ from streamer_plugin_otel.spans import (
     fail,
     ids,
     messaging,
-    told,
     within,
 )
 
@@ -143,7 +143,7 @@ class Tracing:
     def _at_once(self, call: Call, span: Span) -> Iterator[None]:
         self._running.keep(call.ref, (0, span))
         try:
-            with told(span, call):
+            with telling(call, partial(end_as, span)):
                 yield
         finally:
             self._running.pop(call.ref, None)
@@ -154,7 +154,7 @@ class Tracing:
         self._running.keep(call.ref, (call.request.fence if call.request else 0, span))
         call.context.bind(**ids(span))
         try:
-            with current(span), told(span, call):
+            with current(span), telling(call, partial(end_as, span)):
                 yield
         finally:
             end(span)

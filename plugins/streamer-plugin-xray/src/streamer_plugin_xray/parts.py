@@ -1,15 +1,12 @@
 """Segments and subsegments of ours: begun under another, told of, sent once."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.traceid import TraceId
 
-from streamer_core.outcomes import Outcome, outcome_of
-from streamer_core.plugin import Call
+from streamer_core.outcomes import Outcome
 from streamer_plugin_xray.header import Header
 
 _NOBODY = "0" * 16
@@ -83,16 +80,3 @@ def back(context: Any, entity: Any) -> None:
         context.clear_trace_entities()
     else:
         context.set_trace_entity(entity)
-
-
-@contextmanager
-def told(part: Part, call: Call) -> Iterator[None]:
-    """Say of a part what became of a call."""
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        part.told(outcome_of(call, error))

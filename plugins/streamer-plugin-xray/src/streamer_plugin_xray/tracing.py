@@ -19,10 +19,10 @@ from typing import Any
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
-from streamer_core.outcomes import Outcome, outcome_of_refusal
+from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
 from streamer_plugin_xray.header import NONE, STORED, Header, header_in
-from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under, told
+from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under
 from streamer_plugin_xray.recorder import PinnedContext
 
 _MOST_KEPT = 4_096
@@ -100,7 +100,7 @@ class Tracing:
     def _at_once(self, call: Call, part: Part) -> Iterator[None]:
         self._keep(call.ref, part)
         try:
-            with told(part, call):
+            with telling(call, part.told):
                 yield
         finally:
             self._running.pop(call.ref, None)
@@ -111,7 +111,7 @@ class Tracing:
         with self._part(call.handler.action, header, call.principal.tenant, fence) as part:
             part.annotate(attempt=call.attempt)
             self._keep(call.ref, part)
-            with told(part, call):
+            with telling(call, part.told):
                 yield
 
     def left(self, request: Request, after: Status) -> None:
