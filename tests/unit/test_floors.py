@@ -33,7 +33,7 @@ FLOORS = [
     ["streamer_core.implementations"],
     ["streamer_core.defaults", "streamer_core.plugins"],
     ["streamer_core.freeze", "streamer_core.context"],
-    ["streamer_core.handlers", "streamer_core.outcomes"],
+    ["streamer_core.handlers", "streamer_core.outcomes", "streamer_core.kept"],
     ["streamer_core.registry"],
     ["streamer_core.engine"],
     ["streamer_core.app"],

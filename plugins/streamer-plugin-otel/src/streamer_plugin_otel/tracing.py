@@ -23,9 +23,9 @@ from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind
 
+from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Delivery, Message, Push, Refused, Request, Status
-from streamer_plugin_otel.kept import Kept
 from streamer_plugin_otel.sampling import LEFT_OUT, Deciding, LeftOut, kept
 from streamer_plugin_otel.spans import (
     current,

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -19,14 +19,12 @@ from typing import Any
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
+from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
 from streamer_plugin_xray.header import NONE, STORED, Header, header_in
 from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under
 from streamer_plugin_xray.recorder import PinnedContext
-
-_MOST_KEPT = 4_096
-
 
 _NOTHING = nullcontext()
 _taking: ContextVar[Part | LeftOut | None] = ContextVar("streamer-xray-taking", default=None)
@@ -49,7 +47,7 @@ class Tracing:
         self._service = service
         self._ratio = ratio
         self._random = random
-        self._running: dict[str, Part] = {}
+        self._running: Kept[str, Part] = Kept()
 
     # -- a message
 
@@ -98,7 +96,7 @@ class Tracing:
 
     @contextmanager
     def _at_once(self, call: Call, part: Part) -> Iterator[None]:
-        self._keep(call.ref, part)
+        self._running.keep(call.ref, part)
         try:
             with telling(call, part.told):
                 yield
@@ -110,7 +108,7 @@ class Tracing:
         fence = call.request.fence if call.request else 0
         with self._part(call.handler.action, header, call.principal.tenant, fence) as part:
             part.annotate(attempt=call.attempt)
-            self._keep(call.ref, part)
+            self._running.keep(call.ref, part)
             with telling(call, part.told):
                 yield
 
@@ -127,14 +125,6 @@ class Tracing:
             part.end(self._recorder.emitter)
         if not after.terminal:
             self._running.pop(request.ref, None)
-
-    def _keep(self, ref: str, part: Part) -> None:
-        """Keep a run; of one that has lost its lease no hook tells the end: forget the oldest."""
-        self._running.pop(ref, None)
-        self._running[ref] = part
-        if len(self._running) > _MOST_KEPT:
-            with suppress(RuntimeError, StopIteration):  # another thread is at it
-                self._running.pop(next(iter(self._running)), None)
 
     # -- what is pushed
 

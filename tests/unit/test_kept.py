@@ -1,4 +1,4 @@
-from streamer_plugin_otel.kept import MOST, Kept
+from streamer_core.kept import MOST, Kept
 
 
 def test_the_oldest_are_forgotten() -> None:

@@ -1,4 +1,4 @@
-"""What is kept of spans between two hooks."""
+"""What a plugin keeps of runs between two hooks."""
 
 from contextlib import suppress
 from typing import TypeVar
