@@ -8,7 +8,7 @@ their slots, in two thirds of the time that a frozen dataclass takes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields, is_dataclass
 from operator import attrgetter
 from typing import Any, NoReturn, TypeVar, dataclass_transform, overload
 
@@ -23,13 +23,17 @@ def record(*, slots: bool) -> Callable[[type[T]], type[T]]: ...
 def record(cls: type[T] | None = None, /, *, slots: bool = True) -> Any:
     """Make a class a record; without `slots`, its fields are in its `__dict__`.
 
-    Of `field` it knows `default`, `default_factory`, `repr` and `compare`. What is made from a
-    record is not a record, but may be a frozen dataclass.
+    Of `field` it knows `default`, `default_factory`, `repr` and `compare`. A class made from a
+    record may be a record too, with slots as it has them, or a frozen dataclass.
     """
 
     def make(cls: type[T]) -> Any:
         cls.__doc__ = cls.__doc__ or f"{cls.__name__}, a record."  # else of a costly signature
-        made: Any = dataclass(kw_only=True, slots=slots, init=False, repr=False, eq=False)(cls)
+        # Only of one that is made from another must `dataclass` know: it compiles two functions.
+        frozen = is_dataclass(cls)
+        made: Any = dataclass(
+            kw_only=True, slots=slots, frozen=frozen, init=False, repr=False, eq=False
+        )(cls)
         made.__dataclass_params__.frozen = True  # which a class made from it must be, too
         made.__init__ = _Init(made)
         made.__eq__, made.__hash__ = _comparing([f.name for f in fields(made) if f.compare])
@@ -69,7 +73,7 @@ def _init_of(cls: type[Any]) -> Any:
         values[one.name] = value
     keywords = ["*", *parameters] if parameters else []
     if "__slots__" in vars(cls):
-        known.update({f"_put_{name}": vars(cls)[name].__set__ for name in values})
+        known.update({f"_put_{name}": getattr(cls, name).__set__ for name in values})
         body = [f"_put_{name}(self, {value})" for name, value in values.items()]
     else:
         body = ["fields = self.__dict__"]

@@ -165,9 +165,36 @@ def test_a_frozen_dataclass_made_from_it() -> None:
     named = Named(x=1, name="a")
     assert (named.x, named.name) == (1, "a")
     assert named == Named(x=1, name="a") != Named(x=1)
-    for kind in (dataclass, record):
-        with pytest.raises(TypeError, match="cannot inherit non-frozen"):
-            kind(type("Loose", (Point,), {}))
+    with pytest.raises(TypeError, match="cannot inherit non-frozen"):
+        dataclass(type("Loose", (Point,), {}))
+
+
+@record
+class Place(Point):
+    """A record made from another."""
+
+    name: str = ""
+
+
+@record(slots=False)
+class Wide(Open):
+    """The same without slots."""
+
+    name: str = ""
+
+
+def test_a_record_made_from_a_record() -> None:
+    place, wide = Place(x=1, name="a", seen=5), Wide(x=1, name="a")
+    assert (place.x, place.y, place.name, vars(wide)["name"]) == (1, 0, "a", "a")
+    assert place == Place(x=1, name="a") != Place(x=1)
+    assert place != Point(x=1)
+    assert repr(Place(x=1)) == "Place(x=1, y=0, tags={}, seen=0, name='')"
+    assert replace(place, y=2).name == "a"
+    assert pickle.loads(pickle.dumps(place)) == copy.copy(place) == place
+    assert not hasattr(place, "__dict__")
+    for one in (place, wide):
+        with pytest.raises(FrozenInstanceError, match="x"):
+            setattr(one, "x", 2)  # noqa: B010 - it is frozen, mypy says so too
 
 
 def test_what_is_to_be_done_after_init_is_done() -> None:
