@@ -1,7 +1,7 @@
 """`[plugins.jwt]`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, fields
+from dataclasses import field
 
 from streamer_core.records import record
 from streamer_core.sections import Ms
@@ -92,12 +92,10 @@ class Issuer:
 
 
 @record
-class JwtSettings:
-    """The section: one issuer, several in `[plugins.jwt.issuers.<name>]`, or both.
+class JwtSettings(Issuer):
+    """The section: an issuer itself, several in `[plugins.jwt.issuers.<name>]`, or both.
 
     Args:
-        issuer, jwks, keys, audience, algorithms, user, tenant, scopes, require, cognito, token_use:
-            those of `Issuer`.
         issuers: several, by a name for people.
         leeway: by how much clocks may differ.
         longest_life: a token that was issued for longer is refused; a revocation is kept for so
@@ -108,17 +106,6 @@ class JwtSettings:
         revocation_cache: how long what was revoked may go unnoticed by a live connection.
     """
 
-    issuer: str | None = None
-    jwks: str | None = None
-    keys: tuple[str, ...] = field(default=(), repr=False)
-    audience: tuple[str, ...] = ()
-    algorithms: tuple[str, ...] = ()
-    user: str = "sub"
-    tenant: str | None = None
-    scopes: tuple[str, ...] = ("scope", "scp")
-    require: tuple[str, ...] = ()
-    cognito: bool = False
-    token_use: tuple[str, ...] = ("access", "id")
     issuers: dict[str, Issuer] = field(default_factory=dict)
     leeway: Ms = 5_000
     longest_life: Ms = 30 * 86_400_000
@@ -127,17 +114,13 @@ class JwtSettings:
     timeout: Ms = 3_000
     revocation_cache: Ms = 5_000
 
-    def __post_init__(self) -> None:
-        if wrong := next(self._problems(), None):
-            raise ValueError(wrong)
-
     @property
     def all_issuers(self) -> Mapping[str, Issuer]:
         """All of them, by name; that of the section itself is `jwt`."""
-        own = Issuer(**{one.name: getattr(self, one.name) for one in fields(Issuer)})
-        return {**({"jwt": own} if own.is_one else {}), **self.issuers}
+        return {**({"jwt": self} if self.is_one else {}), **self.issuers}
 
     def _problems(self) -> Iterator[str]:
+        yield from super(JwtSettings, self)._problems()  # noqa: UP008 - slots: a class made anew
         issuers = self.all_issuers
         if not issuers:
             yield NOT_CONFIGURED
