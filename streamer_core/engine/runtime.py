@@ -8,12 +8,11 @@ from typing import Any
 from streamer_core.engine.pulse import Pulse
 from streamer_core.hooks import Manager, observe, observer_failed
 from streamer_core.log import get_logger
-from streamer_core.model.call import Metric
+from streamer_core.model.call import NO_TAGS, Metric
 from streamer_core.ports import Clock, Store, Transport
 from streamer_core.registry import Registry
 from streamer_core.settings import CoreSettings
 
-_NO_TAGS: Mapping[str, str] = {}
 _tuple = tuple.__new__
 
 
@@ -70,7 +69,7 @@ class Runtime:
         name: str,
         value: float = 1,
         unit: str = "count",
-        tags: Mapping[str, str] = _NO_TAGS,
+        tags: Mapping[str, str] = NO_TAGS,
         times: int = 1,
     ) -> None:
         """Give a measurement to whoever takes them, as `tell` would in twice the time."""

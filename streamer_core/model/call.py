@@ -82,7 +82,7 @@ class Push:
     connections: Sequence[str]
 
 
-_NO_TAGS: Mapping[str, str] = {}
+NO_TAGS: Mapping[str, str] = {}
 
 
 class Metric(NamedTuple):
@@ -102,7 +102,7 @@ class Metric(NamedTuple):
     name: str
     value: float = 1
     unit: str = "count"
-    tags: Mapping[str, str] = _NO_TAGS
+    tags: Mapping[str, str] = NO_TAGS
     times: int = 1
 
 
