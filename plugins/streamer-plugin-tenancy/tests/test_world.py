@@ -85,13 +85,12 @@ def test_an_operator_beside_a_gateway(tmp_path: Path, world: dict[str, Any]) -> 
             assert found["whose"]["requests_at_once"] == 1
 
             tenants(folder, "suspend", "acme")
+            goodbye = talk.get()
+            assert (goodbye["type"], goodbye["reason"]) == ("goodbye", "suspended")
             with pytest.raises(ConnectionClosed) as closed:
                 talk.get()
             assert closed.value.rcvd is not None
-            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
-                1008,
-                "the tenant is suspended",
-            )
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "suspended")
         eventually(lambda: _let_in(running.url) == 403, "the refusal of a new connection")
         assert "suspended" in tenants(folder, "show")
         tenants(folder, "resume", "acme")

@@ -6,7 +6,6 @@ from typing import Any
 from streamer_core import Context, Reject, handler
 from streamer_core.app import Streamer
 from streamer_core.errors import Conflict, Invalid
-from streamer_core.model.connection import POLICY_VIOLATION
 from streamer_plugin_tenancy.admin import Admin
 from streamer_plugin_tenancy.tenants import CLOSE, NOBODY
 
@@ -87,8 +86,7 @@ def _close_all(app: Streamer, ctx: Context) -> int:
     while found := app.store.connections(tenant=ctx.principal.tenant, limit=_PAGE):
         for one in found:
             ctx.raise_if_cancelled()
-            app.transport.close_connection(one.id, POLICY_VIOLATION, "the tenant is suspended")
-            app.disconnect(one.id, "suspended")
+            app.dismiss(one.id, "suspended")
             closed += 1
         if len(found) < _PAGE:
             break
