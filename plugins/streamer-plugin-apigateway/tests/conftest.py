@@ -3,14 +3,14 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.emulators import CREDENTIALS, REGION, ministack
+from tests.emulators import REGION
 
 CODE = """
 def handler(event, context):
@@ -21,29 +21,27 @@ INVOKED = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions"
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(aws: Callable[[str], str]) -> Iterator[str]:
     """Give the address of an emulator, to which the AWS environment points, too."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        with ministack(tmp_path_factory.mktemp("ministack")) as url:
-            patch.setenv("AWS_ENDPOINT_URL", url)
-            yield url
+        url = aws("ministack")
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        yield url
 
 
 @pytest.fixture(scope="session")
-def aws(address: str) -> Any:
+def client_of(address: str) -> Any:
     """Give a function that makes a client of a service."""
     return lambda service: boto3.client(service, endpoint_url=address, region_name=REGION)
 
 
 @pytest.fixture(scope="session")
-def function(aws: Any) -> str:
+def function(client_of: Any) -> str:
     """Give the function's ARN."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as bundle:
         bundle.writestr("handler.py", CODE)
-    made: str = aws("lambda").create_function(
+    made: str = client_of("lambda").create_function(
         FunctionName="who",
         Runtime="python3.12",
         Role=ROLE,
@@ -54,9 +52,9 @@ def function(aws: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def api(aws: Any, address: str, function: str) -> str:
+def api(client_of: Any, address: str, function: str) -> str:
     """Give the management API's address; the client's is the same with `ws`."""
-    gateway = aws("apigatewayv2")
+    gateway = client_of("apigatewayv2")
     api_id = gateway.create_api(
         Name="who", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
     )["ApiId"]

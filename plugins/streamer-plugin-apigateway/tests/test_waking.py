@@ -33,10 +33,10 @@ class App:
 
 
 @pytest.fixture
-def queue(aws: Any) -> Iterator[str]:
-    url: str = aws("sqs").create_queue(QueueName="wakes")["QueueUrl"]
+def queue(client_of: Any) -> Iterator[str]:
+    url: str = client_of("sqs").create_queue(QueueName="wakes")["QueueUrl"]
     yield url
-    aws("sqs").delete_queue(QueueUrl=url)
+    client_of("sqs").delete_queue(QueueUrl=url)
 
 
 def plugin(**given: Any) -> ApiGatewayPlugin:
@@ -47,14 +47,15 @@ def plugin_of(app: App, **given: Any) -> ApiGatewayPlugin:
     return ApiGatewayPlugin(ApiGatewaySettings(region=REGION, **given), app)
 
 
-def taken(aws: Any, queue: str) -> list[Mapping[str, Any]]:
+def taken(client_of: Any, queue: str) -> list[Mapping[str, Any]]:
     asked = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 2}
     return [
-        json.loads(one["Body"]) for one in aws("sqs").receive_message(**asked).get("Messages", ())
+        json.loads(one["Body"])
+        for one in client_of("sqs").receive_message(**asked).get("Messages", ())
     ]
 
 
-def test_a_function_is_invoked(aws: Any, function: str) -> None:
+def test_a_function_is_invoked(client_of: Any, function: str) -> None:
     assert plugin(worker=function).streamer_dispatch(CHANGE) is True
 
 
@@ -69,17 +70,17 @@ def test_the_lane_picks_the_function() -> None:
     assert ApiGatewaySettings(worker="w").worker_of(Priority.HIGH) == "w"
 
 
-def test_a_timer_comes_when_it_is_due(aws: Any, queue: str) -> None:
+def test_a_timer_comes_when_it_is_due(client_of: Any, queue: str) -> None:
     soon = replace(CHANGE, due_at=ManualClock().now() + 1)
     assert plugin(timers=queue).streamer_schedule(soon) is True
-    (body,) = taken(aws, queue)
+    (body,) = taken(client_of, queue)
     assert decoded(body) == soon
 
 
-def test_what_is_too_far_off_is_left_to_the_sweeper(aws: Any, queue: str) -> None:
+def test_what_is_too_far_off_is_left_to_the_sweeper(client_of: Any, queue: str) -> None:
     far = replace(CHANGE, due_at=ManualClock().now() + LONGEST_DELAY_S * 1000 + 1)
     assert plugin(timers=queue).streamer_schedule(far) is False
-    assert taken(aws, queue) == []
+    assert taken(client_of, queue) == []
 
 
 def test_without_settings_it_is_somebody_elses() -> None:
@@ -87,10 +88,10 @@ def test_without_settings_it_is_somebody_elses() -> None:
     assert plugin().streamer_schedule(CHANGE) is None
 
 
-def test_a_record_is_parked_whole(aws: Any, queue: str) -> None:
+def test_a_record_is_parked_whole(client_of: Any, queue: str) -> None:
     record = {"eventName": "INSERT", "dynamodb": {"Keys": {"ref": {"S": "ä"}}}}
     assert plugin(parking=queue).streamer_park(record) is True
-    assert taken(aws, queue) == [record]
+    assert taken(client_of, queue) == [record]
     assert plugin().streamer_park(record) is None
 
 

@@ -10,7 +10,7 @@ from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.tables import TABLES, definition
 
-from tests.emulators import CREDENTIALS, REGION, ministack, moto
+from tests.emulators import REGION
 
 ELSEWHERE = os.environ.get("STREAMER_TEST_AWS_ENDPOINT")
 """`https://dynamodb.<region>.amazonaws.com` or DynamoDB Local's; then the environment's
@@ -20,19 +20,9 @@ MakeDatabase = Callable[[], Database]
 
 
 @pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else ["moto", "ministack"])
-def endpoint(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def endpoint(request: pytest.FixtureRequest, aws: Callable[[str], str]) -> str:
     """Give the address of something that speaks DynamoDB."""
-    if ELSEWHERE:
-        yield ELSEWHERE
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        folder = tmp_path_factory.mktemp("ministack")
-        with moto() if request.param == "moto" else ministack(folder) as address:
-            yield address
+    return ELSEWHERE or aws(request.param)
 
 
 @pytest.fixture(scope="session")
