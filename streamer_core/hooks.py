@@ -34,7 +34,7 @@ class Manager(pluggy.PluginManager):
     `calls` has a function for each hook, which answers as `hook` does: measured, a call of a hook
     with one implementation takes 0.1 µs there, of one with four wrappers around it 2.5 µs, where
     pluggy takes 2 and 8. `takers` are the implementations of `streamer_on_metric`, which is called
-    several times for each message.
+    several times for each message, each with a function of the measurement.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,10 @@ class Manager(pluggy.PluginManager):
         """Forget the ways to the hooks as they were."""
         self.calls: Any = _Calls(self.hook)
         self._implementations: dict[str, Sequence[pluggy.HookImpl]] = {}
-        self.takers = self.implementations("streamer_on_metric")
+        self.takers = [
+            (one.function if one.argnames else _without(one.function), one)
+            for one in self.implementations("streamer_on_metric")
+        ]
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Register a plugin."""
@@ -143,11 +146,15 @@ def _taking(function: Callable[..., Any], names: Sequence[str]) -> Way:
     """Give what passes on to a function what it wants of all that a hook gives."""
     match names:
         case ():
-            return lambda _: function()
+            return _without(function)
         case (name,):
             return lambda given: function(given[name])
     wanted = itemgetter(*names)
     return lambda given: function(*wanted(given))
+
+
+def _without(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda _: function()
 
 
 def _around(outer: pluggy.HookImpl, way: Way) -> Way:
