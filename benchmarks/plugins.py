@@ -86,9 +86,10 @@ def run(report: Report, options: Options) -> None:
     report.add("a message without them, median", statistics.median(costs[BARE]), "µs")
     for name in sections:
         report.add(f"  {name}", _more(costs, name), "µs")
-    report.add(ALL, _more(costs, ALL), "µs", bound=BOUND_US, aim=AIM_US)
+    limits = {"bound": BOUND_US, "aim": AIM_US}
+    report.add(ALL, _more(costs, ALL), "µs", **limits)
     more = [cost - bare for cost, bare in zip(costs[ALL], costs[BARE], strict=True)]
-    report.add(f"{ALL}, median", statistics.median(more), "µs")
+    report.add(f"{ALL}, median", statistics.median(more), "µs", **limits)
     for name in ("otel", "xray", ALL):
         report.add(f"{name}, of a message whose trace is kept", _more(kept, name), "µs")
     report.note(
