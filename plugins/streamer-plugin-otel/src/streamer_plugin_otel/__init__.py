@@ -79,7 +79,7 @@ class OtelPlugin:
 
         provider = own_provider() or self._set_up()
         # An application's own provider has samplers of its own.
-        self._tracing = Tracing(provider, getattr(provider, "ratio", None))
+        self._tracing = Tracing(provider, getattr(provider, "streamer_ratio", None))
         self._flushing = Flushing(provider, self.settings.flush / 1000)
 
     def _set_up(self) -> "TracerProvider":

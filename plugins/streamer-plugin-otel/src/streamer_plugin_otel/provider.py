@@ -16,7 +16,7 @@ class OurProvider(TracerProvider):
     """A provider that was set up here. Another application of this process finds it, and its ratio.
 
     Attributes:
-        ratio: the share of the traces that are kept; None: the environment says it.
+        streamer_ratio: the share of the traces that are kept; None: the environment says it.
     """
 
     def __init__(self, ratio: float | None) -> None:
@@ -25,7 +25,7 @@ class OurProvider(TracerProvider):
             resource=Resource.create(_about_the_function()),
             shutdown_on_exit=False,
         )
-        self.ratio = ratio
+        self.streamer_ratio = ratio
 
 
 def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
