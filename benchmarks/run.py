@@ -13,7 +13,7 @@ from benchmarks.growth import CURVES
 from benchmarks.options import PLOTS, Options
 from benchmarks.report import Report
 
-NAMES = ("routing", "plugins", "start", "echo", "queue", "idle", "fanout", "reconnect")
+NAMES = ("routing", "plugins", "start", "loads", "echo", "queue", "idle", "fanout", "reconnect")
 ON_DEMAND = {
     "cold": "cold",
     "peers": "peers.compare",

@@ -76,8 +76,8 @@ class Runtime:
         if not (takers := self.hooks.takers):
             return
         metric = _tuple(Metric, (name, value, unit, tags, times))  # what its own `__new__` does
-        for taker in takers:
+        for take, implementation in takers:
             try:
-                taker.function(metric) if taker.argnames else taker.function()
+                take(metric)
             except Exception:  # noqa: BLE001 - an observer may fail in any way
-                observer_failed(taker, "streamer_on_metric")
+                observer_failed(implementation, "streamer_on_metric")

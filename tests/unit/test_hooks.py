@@ -77,6 +77,12 @@ class Provider(Bare):
         return self.give()
 
 
+@pytest.fixture(params=["hook", "calls"])
+def way(request: pytest.FixtureRequest) -> str:
+    """pluggy's way to the hooks, and the short one."""
+    return str(request.param)
+
+
 def asked_of(kind: type[Bare], *answers: Any) -> tuple[Any, list[str]]:
     """Give a manager of plugins a, b, c… with these answers, and the list of who was asked."""
     manager, asked = Manager(), list[str]()
@@ -86,35 +92,36 @@ def asked_of(kind: type[Bare], *answers: Any) -> tuple[Any, list[str]]:
     return manager, asked
 
 
-def test_gates_are_all_asked_where_none_refuses() -> None:
+def test_gates_are_all_asked_where_none_refuses(way: str) -> None:
     manager, asked = asked_of(Gate, None, "yes", None)
-    manager.hook.streamer_authorize(principal=None, verb="call", resource=None)
+    answers = getattr(manager, way).streamer_authorize(principal=None, verb="call", resource=None)
     assert asked == ["a", "b", "c"]
+    assert answers == ["yes"]
 
 
-def test_a_gates_yes_does_not_hide_anothers_no() -> None:
+def test_a_gates_yes_does_not_hide_anothers_no(way: str) -> None:
     manager, asked = asked_of(Gate, True, Forbidden("no"), None)
     with pytest.raises(Forbidden):
-        manager.hook.streamer_authorize(principal=None, verb="call", resource=None)
+        getattr(manager, way).streamer_authorize(principal=None, verb="call", resource=None)
     assert asked[:2] == ["a", "b"]
 
 
-def test_the_first_decision_wins() -> None:
+def test_the_first_decision_wins(way: str) -> None:
     manager, asked = asked_of(Decider, None, "b", "c")
-    assert manager.hook.streamer_authenticate(handshake=None) == "b"
+    assert getattr(manager, way).streamer_authenticate(handshake=None) == "b"
     assert asked == ["a", "b"]
 
 
-def test_no_decision_is_none() -> None:
+def test_no_decision_is_none(way: str) -> None:
     manager, asked = asked_of(Decider, None, None)
-    assert manager.hook.streamer_authenticate(handshake=None) is None
+    assert getattr(manager, way).streamer_authenticate(handshake=None) is None
     assert asked == ["a", "b"]
 
 
-def test_an_error_is_a_decision() -> None:
+def test_an_error_is_a_decision(way: str) -> None:
     manager, asked = asked_of(Decider, Unauthorized("mine, and no"), "b")
     with pytest.raises(Unauthorized):
-        manager.hook.streamer_authenticate(handshake=None)
+        getattr(manager, way).streamer_authenticate(handshake=None)
     assert asked == ["a"]
 
 

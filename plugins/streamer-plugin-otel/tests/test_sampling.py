@@ -9,8 +9,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from streamer_plugin_otel import OtelPlugin
+from structlog.contextvars import get_contextvars
 
 from streamer_core import Context, handler
+from streamer_core.handlers import declared
 from tests.unit.harness import Rig
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -118,6 +120,23 @@ def around_it(traceparent: str) -> trace.Span:
         int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=flags
     )
     return trace.NonRecordingSpan(around)
+
+
+def test_another_application_of_the_process_decides_alike(
+    sampled: Callable[[float], Sampled],
+) -> None:
+    sampled(0)
+    bound: list[dict[str, Any]] = []
+
+    @handler("look")
+    def look() -> None:
+        bound.append(get_contextvars())
+
+    other = sampled(1)
+    other.rig.app.registry.add(*declared(look))
+    other.rig.client().ask("look")
+    assert bound == [{}], "nothing is made of it, not even ids"
+    assert other.named("look") == []
 
 
 def test_all_is_kept(sampled: Callable[[float], Sampled]) -> None:

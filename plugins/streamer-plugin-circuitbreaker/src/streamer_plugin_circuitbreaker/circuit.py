@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from streamer_core.errors import CircuitOpen, Conflict, StoreError
 from streamer_plugin_circuitbreaker import window as windows
 from streamer_plugin_circuitbreaker.gathered import Gathered
-from streamer_plugin_circuitbreaker.guard import Guard
+from streamer_plugin_circuitbreaker.guard import WELL, Guard
 from streamer_plugin_circuitbreaker.kept import Kept
 from streamer_plugin_circuitbreaker.settings import Rules
 from streamer_plugin_circuitbreaker.state import Phase, State
@@ -60,7 +60,8 @@ class Circuit:
         if self._state.phase is not Phase.CLOSED or self._is_long_since(self._seen_at, now):
             self._admit(guard, now)
         guard.round = self._state.round
-        guard.began = self._clock.monotonic()
+        if self._rules.slow_after is not None:
+            guard.began = self._clock.monotonic()
         if not guard.probe:
             self._gathered.enter(guard)
 
@@ -130,7 +131,9 @@ class Circuit:
         seen = guard.seen(error, self._rules, now, self._clock.monotonic())
         if guard.probe:
             self._end_probe(guard, seen)
-        elif self._gathered.leave(guard, seen, now).is_bad and self._is_urgent(now):
+            return
+        new = self._gathered.leave(guard, seen, now)
+        if new is not WELL and new.is_bad and self._is_urgent(now):
             with self._talking:
                 now = self._clock.now()
                 if self._is_urgent(now):  # who was at it before has not written this

@@ -11,7 +11,7 @@ from streamer_plugin_circuitbreaker.settings import Rules
 from streamer_plugin_circuitbreaker.window import Tally
 
 NOTHING = Tally()
-_WELL = Tally(1)
+WELL = Tally(1)
 _NEVER = (Reject, Refused, Stopped, LostLease)
 
 
@@ -67,11 +67,13 @@ class Guard:
             rules: the circuit's.
             now, now_s: Unix ms, and monotonic seconds.
         """
+        if error is None and rules.slow_after is None and now < self.deadline:
+            return WELL
         failed = now >= self.deadline or (error is not None and _is_failure(error, rules))
         if error is not None and not failed:
             return None
         slow = rules.slow_after is not None and (now_s - self.began) * 1000 > rules.slow_after
-        return Tally(1, failed, slow) if failed or slow else _WELL
+        return Tally(1, failed, slow) if failed or slow else WELL
 
 
 def _is_failure(error: BaseException, rules: Rules) -> bool:

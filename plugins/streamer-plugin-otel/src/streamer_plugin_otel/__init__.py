@@ -77,10 +77,9 @@ class OtelPlugin:
         from streamer_plugin_otel.flushing import Flushing  # noqa: PLC0415
         from streamer_plugin_otel.tracing import Tracing  # noqa: PLC0415
 
-        own = own_provider()
-        provider = own or self._set_up()
+        provider = own_provider() or self._set_up()
         # An application's own provider has samplers of its own.
-        self._tracing = Tracing(provider, None if own else self.settings.ratio)
+        self._tracing = Tracing(provider, getattr(provider, "streamer_ratio", None))
         self._flushing = Flushing(provider, self.settings.flush / 1000)
 
     def _set_up(self) -> "TracerProvider":
@@ -112,7 +111,10 @@ class OtelPlugin:
     @hookimpl(wrapper=True)
     def streamer_execute(self, call: Call) -> Generator[None, Any, Any]:
         """Trace an attempt; what its handler traces is under it."""
-        with self._tracing.running(call):
+        around = self._tracing.running(call)
+        if around is None:
+            return (yield)
+        with around:
             return (yield)
 
     @hookimpl(wrapper=True)

@@ -12,6 +12,22 @@ from opentelemetry.sdk.trace.sampling import ParentBased
 from streamer_plugin_otel.sampling import Roots
 
 
+class OurProvider(TracerProvider):
+    """A provider that was set up here. Another application of this process finds it, and its ratio.
+
+    Attributes:
+        streamer_ratio: the share of the traces that are kept; None: the environment says it.
+    """
+
+    def __init__(self, ratio: float | None) -> None:
+        super().__init__(
+            sampler=None if ratio is None else ParentBased(Roots(ratio)),
+            resource=Resource.create(_about_the_function()),
+            shutdown_on_exit=False,
+        )
+        self.streamer_ratio = ratio
+
+
 def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
     """Set a provider up for the whole process.
 
@@ -19,11 +35,7 @@ def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
     for an exporter that hangs. Its threads are daemons.
     """
     url = f"{endpoint.removesuffix('/')}/v1/traces" if endpoint else None
-    provider = TracerProvider(
-        sampler=None if ratio is None else ParentBased(Roots(ratio)),
-        resource=Resource.create(_about_the_function()),
-        shutdown_on_exit=False,
-    )
+    provider = OurProvider(ratio)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
     trace.set_tracer_provider(provider)
     return provider

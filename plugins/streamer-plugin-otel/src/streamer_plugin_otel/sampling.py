@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
+from functools import cached_property
 from typing import Any
 
 from opentelemetry import context as contexts
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler, SamplingResult,
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 
 _DECIDED = contexts.create_key("streamer-otel-decided")
+_EMPTY = contexts.Context()
 LEFT_OUT: Span = NonRecordingSpan(trace.INVALID_SPAN_CONTEXT)
 """Stands for the span of a message whose trace is not kept."""
 
@@ -71,6 +73,24 @@ def kept(context: contexts.Context) -> contexts.Context:
     return contexts.set_value(_DECIDED, True, context)
 
 
+class LeftOutSpan(NonRecordingSpan):
+    """A span that is left out. It gets ids when somebody asks for them: most handlers do not."""
+
+    def __init__(self) -> None:
+        """Make none yet."""
+
+    @cached_property
+    def _ids(self) -> SpanContext:
+        return SpanContext(random.getrandbits(128), random.getrandbits(64), is_remote=False)
+
+    def get_span_context(self) -> SpanContext:
+        """Give what goes on from it, to be left out, too."""
+        return self._ids
+
+    def __repr__(self) -> str:
+        return f"LeftOutSpan({self._ids!r})"
+
+
 class LeftOut(AbstractContextManager[None]):
     """Have what is traced inside be left out, too, and carry that on.
 
@@ -84,10 +104,7 @@ class LeftOut(AbstractContextManager[None]):
         self._taking = taking
 
     def __enter__(self) -> None:
-        ids = random.getrandbits(128), random.getrandbits(64)
-        context = SpanContext(*ids, is_remote=False)
-        span = NonRecordingSpan(context)
-        self._attached = contexts.attach(trace.set_span_in_context(span))
+        self._attached = contexts.attach(trace.set_span_in_context(LeftOutSpan(), _EMPTY))
         self._taken: Token[Span | None] = self._taking.set(LEFT_OUT)
 
     def __exit__(self, *_: object) -> None:

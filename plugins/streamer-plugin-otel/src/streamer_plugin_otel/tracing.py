@@ -14,7 +14,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -41,7 +41,6 @@ from streamer_plugin_otel.spans import (
 ACTION = "streamer.action"
 TENANT = "streamer.tenant"
 
-_NOTHING = nullcontext()
 _taking: ContextVar[Span | None] = ContextVar("streamer-otel-taking", default=None)
 
 
@@ -128,11 +127,14 @@ class Tracing:
 
     # -- an attempt
 
-    def running(self, call: Call) -> AbstractContextManager[None]:
-        """Surround a handler: an attempt's span, or the message's where it is answered at once."""
+    def running(self, call: Call) -> AbstractContextManager[None] | None:
+        """Surround a handler: an attempt's span, or the message's where it is answered at once.
+
+        None: the message's trace is left out.
+        """
         message = _taking.get() if call.request is None else None
         if message is LEFT_OUT:
-            return _NOTHING
+            return None
         if message is not None:
             return self._at_once(call, message)
         if (left_out := self._left_out(call.metadata)) is not None:

@@ -121,15 +121,16 @@ class TenancyPlugin:
         if call.request is not None:
             self._wait_if_suspended(call)
             return (yield)
+        if not self.settings.usage:
+            return (yield)
         clock = self._app.clock
         began = clock.monotonic()
         try:
             return (yield)
         finally:
-            if self.settings.usage:
-                seconds = clock.monotonic() - began
-                tenant, action = call.principal.tenant, call.handler.action
-                self.usage.gather(tenant, action, seconds=seconds, size=call.size)
+            seconds = clock.monotonic() - began
+            tenant, action = call.principal.tenant, call.handler.action
+            self.usage.gather(tenant, action, seconds=seconds, size=call.size)
 
     @hookimpl
     def streamer_on_flush(self) -> None:

@@ -42,6 +42,8 @@ def of_request(
         counts += _while_it_lasts("requests_in_flight", tenant, 1, limits)
         counts += _while_it_lasts("stored_bytes", tenant, request.size, limits)
     counts += _of_the_day("requests_a_day", tenant, 1, limits, clock)
+    if limits.get("execution_seconds_a_day") is None:
+        return counts
     estimated = max(_LEAST_SECONDS, handler.estimated_ms / 1000)
     for taken in _of_the_day("execution_seconds_a_day", tenant, estimated, limits, clock):
         given_back = Count(key=taken.key, amount=-estimated, expires_at=taken.expires_at)

@@ -14,7 +14,6 @@ hot.
 
 import threading
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -83,7 +82,7 @@ class Usage:
         self._own_shard = f"{_GATHERED}{int(clock.random() * _SHARDS)}"
         self._noted: set[Cell] = set()
         self._lock = threading.Lock()
-        self._gathered: defaultdict[Cell, dict[str, float]] = _nothing()
+        self._gathered: dict[Cell, list[float]] = {}  # requests, seconds, bytes
         self._due = 0.0
         self._closing = threading.Event()
         self._wanted = threading.Event()
@@ -137,24 +136,30 @@ class Usage:
 
     def gather(self, tenant: str, action: str, *, seconds: float, size: int) -> None:
         """Add a request that was answered."""
+        cell = tenant, self._clock.now() // HOUR_MS, action
         with self._lock:
-            if not self._gathered:
-                self._due = self._clock.monotonic() + self._flush_s
-                self._wanted.set()
-            cell = self._gathered[tenant, self._hour(), action]
-            cell["requests"] += 1
-            cell["messages"] += 1
-            cell["seconds"] += seconds
-            cell["bytes"] += size
+            amounts = self._gathered.get(cell)
+            if amounts is None:
+                amounts = self._first_of(cell)
+            amounts[0] += 1
+            amounts[1] += seconds
+            amounts[2] += size
         if self._thread is None:
             self._begin()
+
+    def _first_of(self, cell: Cell) -> list[float]:
+        if not self._gathered:
+            self._due = self._clock.monotonic() + self._flush_s
+            self._wanted.set()
+        amounts = self._gathered[cell] = [0.0, 0.0, 0.0]
+        return amounts
 
     def flush(self, *, due_only: bool = False) -> None:
         """Write what was gathered; what the store does not take is lost, never counted twice."""
         with self._lock:
             if due_only and self._clock.monotonic() < self._due:
                 return
-            gathered, self._gathered = self._gathered, _nothing()
+            gathered, self._gathered = self._gathered, {}
             self._wanted.clear()
         if not gathered:
             return
@@ -164,13 +169,15 @@ class Usage:
         except StoreError:
             get_logger().exception("usage could not be written", cells=len(gathered))
 
-    def _write(self, gathered: dict[Cell, dict[str, float]]) -> None:
+    def _write(self, gathered: dict[Cell, list[float]]) -> None:
         counts = []
-        for cell, amounts in gathered.items():
+        for cell, (requests, seconds, size) in gathered.items():
             self._note(cell)
+            # Each has one message: its answer.
+            amounts = zip(WHAT, (requests, seconds, requests, size), strict=True)
             counts += [
                 self._count(cell, what, self._own_shard, amount)
-                for what, amount in amounts.items()
+                for what, amount in amounts
                 if amount
             ]
         for first in range(0, len(counts), _MOST_AT_ONCE):
@@ -234,10 +241,6 @@ class Usage:
         asked = [self._count(cell, what, shard, 0) for what in WHAT for shard in shards]
         levels = iter(self._store.count(asked).levels)
         return {what: sum(islice(levels, _SHARDS)) for what in WHAT}
-
-
-def _nothing() -> defaultdict[Cell, dict[str, float]]:
-    return defaultdict(lambda: dict.fromkeys(WHAT, 0.0))
 
 
 def _place(hour: int) -> Sequence[str]:

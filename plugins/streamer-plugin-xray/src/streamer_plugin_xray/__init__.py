@@ -89,7 +89,10 @@ class XRayPlugin:
     @hookimpl(wrapper=True)
     def streamer_execute(self, call: Call) -> Generator[None, Any, Any]:
         """Trace an attempt; what its handler traces is under it."""
-        with self._tracing.running(call):
+        around = self._tracing.running(call)
+        if around is None:
+            return (yield)
+        with around:
             return (yield)
 
     @hookimpl(wrapper=True)

@@ -30,6 +30,7 @@ class Header:
 
 
 NONE = Header()
+UNKEPT = Header(sampled=False)
 
 
 def header_in(metadata: Mapping[str, str]) -> Header:

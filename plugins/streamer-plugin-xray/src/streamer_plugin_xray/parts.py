@@ -1,6 +1,8 @@
 """Segments and subsegments of ours: begun under another, told of, sent once."""
 
 import threading
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from typing import Any
 
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
@@ -46,11 +48,25 @@ class Part:
             emitter.send_entity(self.entity)
 
 
-class LeftOut:
-    """Stands for a part of a trace that is not kept: nothing of it is made."""
+class LeftOut(AbstractContextManager[None]):
+    """Stands for a part of a trace that is not kept: nothing of it is made.
 
-    def __init__(self, root: str | None) -> None:
+    Args:
+        root: the trace, where there is one.
+        taking: told, while a message is taken, that this one stands for it.
+    """
+
+    __slots__ = ("_root", "_taken", "_taking")
+
+    def __init__(self, root: str | None, taking: ContextVar[Any]) -> None:
         self._root = root
+        self._taking = taking
+
+    def __enter__(self) -> None:
+        self._taken: Token[Any] = self._taking.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._taking.reset(self._taken)
 
     @property
     def header(self) -> Header:

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -22,11 +22,10 @@ from aws_xray_sdk.core.models.subsegment import Subsegment
 from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
-from streamer_plugin_xray.header import NONE, STORED, Header, header_in
+from streamer_plugin_xray.header import NONE, STORED, UNKEPT, Header, header_in
 from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under
 from streamer_plugin_xray.recorder import PinnedContext
 
-_NOTHING = nullcontext()
 _taking: ContextVar[Part | LeftOut | None] = ContextVar("streamer-xray-taking", default=None)
 
 
@@ -55,7 +54,7 @@ class Tracing:
         """Surround the taking of a message."""
         header = self._decided(header_in(message.metadata) if message.metadata else NONE)
         if header.sampled is False and not self._is_pinned:
-            return _within(LeftOut(header.root))
+            return LeftOut(header.root, _taking)
         return self._taken(message, tenant, header)
 
     @contextmanager
@@ -82,16 +81,19 @@ class Tracing:
 
     # -- an attempt
 
-    def running(self, call: Call) -> AbstractContextManager[None]:
-        """Surround a handler: an attempt's part, or the message's where it is answered at once."""
+    def running(self, call: Call) -> AbstractContextManager[None] | None:
+        """Surround a handler: an attempt's part, or the message's where it is answered at once.
+
+        None: its trace is left out.
+        """
         message = _taking.get() if call.request is None else None
         if isinstance(message, LeftOut):
-            return _NOTHING
+            return None
         if message is not None:
             return self._at_once(call, message)
         header = header_in(call.metadata)
         if header.sampled is False and not self._is_pinned:
-            return _NOTHING
+            return None
         return self._attempt(call, header)
 
     @contextmanager
@@ -169,7 +171,9 @@ class Tracing:
         """Decide where nobody has; on Lambda it has, and the invocation's segment says how."""
         if header.sampled is not None or self._is_pinned:
             return header
-        return replace(header, sampled=self._random() < self._ratio)
+        if self._random() >= self._ratio:
+            return replace(header, sampled=False) if header.root else UNKEPT
+        return replace(header, sampled=True)
 
     @contextmanager
     def _part(self, action: str, header: Header, tenant: str, fence: int = 0) -> Iterator[Part]:
@@ -195,12 +199,3 @@ class Tracing:
             self._service, traceid=header.root, parent_id=header.parent, sampling=int(bool(sampled))
         )
         return segment, partial(back, context, before)
-
-
-@contextmanager
-def _within(left_out: LeftOut) -> Iterator[None]:
-    token = _taking.set(left_out)
-    try:
-        yield
-    finally:
-        _taking.reset(token)
