@@ -22,6 +22,7 @@ _OPERATIONS = (
     *("get_item", "batch_get_item", "query", "put_item", "update_item"),
     *("transact_write_items", "delete_item", "batch_write_item"),
 )
+_SOURCES = list(dict.fromkeys(price.read_in for price in PRICES.values()))
 _MINUTES_A_MONTH = 60 * 24 * 30
 
 
@@ -29,12 +30,12 @@ def cost(journey: Journey) -> float:
     """Give what a journey costs, in dollars, but for the time of handlers."""
     used = dict(journey.used)
     used["GB-second"] = used.get("invocation", 0) * FUNCTION_GB * FUNCTION_S
-    return sum(PRICES[name] * amount for name, amount in used.items())
+    return sum(PRICES[name].dollars * amount for name, amount in used.items())
 
 
 def connection_hour() -> float:
     """Give what an idle connection costs an hour, in dollars."""
-    return 60 * PRICES["connection minute"]
+    return 60 * PRICES["connection minute"].dollars
 
 
 def written(journeys: Sequence[Journey]) -> str:
@@ -42,7 +43,11 @@ def written(journeys: Sequence[Journey]) -> str:
     return TEMPLATE.read_text("utf-8").format(
         calls="\n".join(map(_calls, journeys)),
         priced="\n".join(map(_priced, journeys)),
-        prices="\n".join(f"| {name} | {price * 1e6:g} |" for name, price in PRICES.items()),
+        prices="\n".join(
+            f"| {name} | {price.dollars * 1e6:g} | {_SOURCES.index(price.read_in) + 1} |"
+            for name, price in PRICES.items()
+        ),
+        sources="\n".join(f"{number}. {source}" for number, source in enumerate(_SOURCES, 1)),
         message_bound=_millions(MESSAGE_BOUND),
         message_aim=_millions(MESSAGE_AIM),
         hour=_millions(connection_hour()),
