@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamer_client.settings import Settings as ClientSettings
 from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import connect
 from streamer_plugin_dynamodb.store import DynamoStore
@@ -29,6 +30,10 @@ from tests.emulators import REGION
 
 UPDATES = 10
 CROWD = 100
+PINGS = round(3600 / ClientSettings().ping_interval)
+"""How many an hour a client sends that nobody tells anything."""
+
+IDLE_HOUR, SWEEP = "an idle hour of a connection", "a sweep of nothing"
 
 
 @handler("echo")
@@ -83,7 +88,7 @@ class Journey:
     Args:
         name: for people.
         calls: of DynamoDB, by operation.
-        used: by what AWS counts: units, messages, invocations.
+        used: by what AWS counts: units, messages, invocations, connection minutes.
     """
 
     name: str
@@ -124,6 +129,7 @@ class Walker:
         self._worked(connection, "plain", "first")
         return [
             self._counted("a connection that comes and goes", self._come_and_go),
+            self._counted(IDLE_HOUR, lambda: self._idle_hour(connection)),
             self._counted("a message answered at once", lambda: self._short(connection)),
             self._counted("a queued request", lambda: self._worked(connection, "plain", "r-1")),
             self._counted(
@@ -131,7 +137,7 @@ class Walker:
                 lambda: self._worked(connection, "chunky", "r-2"),
             ),
             self._counted(f"a topic told to {CROWD}", lambda: self._fan_out(connection)),
-            self._counted("a sweep of nothing", self._swept),
+            self._counted(SWEEP, self._swept),
         ]
 
     def close(self) -> None:
@@ -167,6 +173,12 @@ class Walker:
         body = {"id": name, "action": action, "payload": payload}
         received = self.app.receive(kept, json.dumps(body).encode())
         assert b'"error"' not in received.frames[0], received.frames
+
+    def _idle_hour(self, connection: Connection) -> Counter[str]:
+        """API Gateway closes a connection that is silent for ten minutes: so clients ping."""
+        for number in range(PINGS):
+            self._received(connection, "streamer.ping", f"ping-{number}")
+        return Counter({"connection minute": 60, "message": 2 * PINGS, "invocation": PINGS})
 
     def _short(self, connection: Connection) -> Counter[str]:
         self._received(connection, "echo", "short")

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.aws.costs.journeys import Journey, Walker
-from tests.e2e.aws.costs.prices import FUNCTION_GB, FUNCTION_S, PRICES
+from tests.e2e.aws.costs.journeys import PINGS, SWEEP, Journey, Walker
+from tests.e2e.aws.costs.prices import FUNCTION_GB, FUNCTION_S, IDLE_READS_A_MINUTE, PRICES
 from tests.emulators import CREDENTIALS, ministack
 
 PAGE = Path(__file__).parents[4] / "docs" / "cost.md"
@@ -33,9 +33,9 @@ def cost(journey: Journey) -> float:
     return sum(PRICES[name].dollars * amount for name, amount in used.items())
 
 
-def connection_hour() -> float:
-    """Give what an idle connection costs an hour, in dollars."""
-    return 60 * PRICES["connection minute"].dollars
+def named(journeys: Sequence[Journey], name: str) -> Journey:
+    """Give the journey of a name."""
+    return next(journey for journey in journeys if journey.name == name)
 
 
 def written(journeys: Sequence[Journey]) -> str:
@@ -50,10 +50,12 @@ def written(journeys: Sequence[Journey]) -> str:
         sources="\n".join(f"{number}. {source}" for number, source in enumerate(_SOURCES, 1)),
         message_bound=_millions(MESSAGE_BOUND),
         message_aim=_millions(MESSAGE_AIM),
-        hour=_millions(connection_hour()),
+        over="; ".join(one.name for one in journeys if _per_message(one) > MESSAGE_AIM),
+        pings=PINGS,
         hour_bound=_millions(HOUR_BOUND),
         hour_aim=_millions(HOUR_AIM),
-        sweep=f"${cost(journeys[-1]) * _MINUTES_A_MONTH:.2f}",
+        sweep=_monthly(cost(named(journeys, SWEEP))),
+        reads=_monthly(IDLE_READS_A_MINUTE * PRICES["queue call"].dollars),
         function_ms=round(FUNCTION_S * 1000),
         function_mb=round(FUNCTION_GB * 1024),
     )
@@ -68,6 +70,10 @@ def walked(address: str) -> list[Journey]:
         walker.close()
 
 
+def _per_message(journey: Journey) -> float:
+    return cost(journey) / journey.messages if journey.messages else 0
+
+
 def _calls(journey: Journey) -> str:
     which = [f"{journey.calls[one]} {one}" for one in _OPERATIONS if journey.calls[one]]
     units = (journey.used[name] for name in ("read unit", "write unit"))
@@ -80,9 +86,12 @@ def _calls(journey: Journey) -> str:
 
 
 def _priced(journey: Journey) -> str:
-    whole = cost(journey)
-    each = f"${whole / journey.messages * 1e6:.2f}" if journey.messages else ""
-    return f"| {journey.name} | ${whole * 1e6:.2f} | {each} |"
+    each = f"${_per_message(journey) * 1e6:.2f}" if journey.messages else ""
+    return f"| {journey.name} | ${cost(journey) * 1e6:.2f} | {each} |"
+
+
+def _monthly(dollars_a_minute: float) -> str:
+    return f"${dollars_a_minute * _MINUTES_A_MONTH:.2f}"
 
 
 def _millions(dollars: float) -> str:

@@ -57,3 +57,8 @@ FUNCTION_GB = 0.5
 FUNCTION_S = 0.03
 """How long one of those takes, as a rule: some calls of DynamoDB, 4 to 8 ms each. Assumed here; a
 deployment's own figure is in its logs."""
+
+IDLE_READS_A_MINUTE = 15
+"""How often Lambda asks an empty queue for timers: five calls side by side, as AWS's announcement
+of queues as event sources (June 2018) is quoted, each of which waits for 20 seconds, the longest
+that SQS knows. Reckoned, not measured."""
