@@ -44,3 +44,11 @@ def test_every_alarm_is_listed() -> None:
     resources = template()["Resources"].values()
     alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert listed == {alarm["AlarmName"]["Fn::Sub"].removeprefix("${Prefix}") for alarm in alarms}
+
+
+def test_it_says_how_many_metrics_the_alarms_count() -> None:
+    resources = template()["Resources"].values()
+    alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
+    # One with an expression counts each metric in it.
+    metrics = sum(sum("MetricStat" in m for m in one.get("Metrics", ())) or 1 for one in alarms)
+    assert f"those count {metrics} metrics" in text_of("deploy.md")
