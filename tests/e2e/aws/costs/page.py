@@ -80,7 +80,7 @@ def _calls(journey: Journey) -> str:
     cells = [
         *(journey.name, sum(journey.calls.values()), ", ".join(which)),
         *(f"{amount:g}" for amount in units),
-        *(journey.messages, journey.used["invocation"]),
+        *(journey.posts, journey.messages, journey.used["invocation"]),
     ]
     return f"| {' | '.join(map(str, cells))} |"
 
