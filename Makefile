@@ -36,7 +36,7 @@ demo: $(STAMP) ## Run the quickstart: gateway, worker and client in one go
 # `coverage run` rather than pytest-cov: it starts before anything is imported that it measures.
 # Child processes are measured too (`patch` in pyproject.toml). conftest.py says which tests stay
 # together in one of the processes.
-test: $(STAMP) $(EMULATORS) ## Run all tests; coverage of lines and branches must reach 90 %
+test: $(STAMP) $(EMULATORS) $(SAM) ## Run all tests; coverage of lines and branches must reach 90 %
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest --numprocesses $(PROCESSES) --dist loadgroup
 	@$(PY) -m coverage combine --quiet
@@ -45,7 +45,7 @@ test: $(STAMP) $(EMULATORS) ## Run all tests; coverage of lines and branches mus
 test-fast: $(STAMP) $(EMULATORS) ## Run the tests but e2e, without coverage; stop at the first failure
 	@$(PY) -m pytest --exitfirst --quiet --ignore=tests/e2e
 
-chaos: $(STAMP) $(EMULATORS) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
+chaos: $(STAMP) $(EMULATORS) $(SAM) ## Break it on purpose, at length: a hundred kills at random moments (STREAMER_SEED=n)
 	@STREAMER_CHAOS=long $(PY) -m pytest tests/e2e tests/unit/engine/test_promises.py \
 		plugins/streamer-plugin-dynamodb/tests/test_queues.py
 

@@ -3,6 +3,8 @@
 A file's tests stay together, since fixtures are made for a module; what shares a deployment or an
 emulator that takes long to start does so, too.
 
+Hypothesis has no clock: how long an example takes tells of the machine, not of the test.
+
 And what is not measured: `@pytest.mark.uncovered` is for tests that run for long what others cover.
 """
 
@@ -12,9 +14,14 @@ from typing import Any
 
 import coverage
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent
 TOGETHER = ("tests/e2e/aws", "plugins/streamer-plugin-apigateway")
+
+_UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("streamer", deadline=None, suppress_health_check=_UNCHECKED)
+settings.load_profile("streamer")
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis without a clock, and log lines as a list."""
+"""What the tests here share: log lines as a list."""
 
 import signal
 from collections.abc import Iterator, MutableMapping
@@ -6,18 +6,12 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
 
 from streamer_core.log import merge_about, redact
 from tests.e2e.kit.seed import LONG, SEED
 
 # Whoever runs the tests in the background may have it ignored, and processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-settings.register_profile(
-    "streamer", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("streamer")
 
 
 def pytest_report_header() -> str:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as OF_BOTOCORE
+
 from lambdas.build import Target, build
 from tests.docs.test_pages import BLOCK, code, table, text_of
 from tests.e2e.aws.cloud import template
@@ -44,3 +46,21 @@ def test_every_alarm_is_listed() -> None:
     resources = template()["Resources"].values()
     alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert listed == {alarm["AlarmName"]["Fn::Sub"].removeprefix("${Prefix}") for alarm in alarms}
+
+
+def test_it_says_how_many_metrics_the_alarms_count() -> None:
+    resources = template()["Resources"].values()
+    alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
+    # One with an expression counts each metric in it.
+    metrics = sum(sum("MetricStat" in m for m in one.get("Metrics", ())) or 1 for one in alarms)
+    assert f"those count {metrics} metrics" in text_of("deploy.md")
+
+
+def test_the_variables_of_aws_are_those_that_its_tools_read() -> None:
+    """`sam` and `streamer` ask botocore, which knows no AWS_REGION."""
+    read: set[str] = set()
+    for _, names, *_ in OF_BOTOCORE.values():
+        read.update([names] if isinstance(names, str) else names or ())
+    named = set(re.findall(r"`(AWS_\w+)`", text_of("deploy.md")))
+    assert named
+    assert named <= read

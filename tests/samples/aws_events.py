@@ -2,6 +2,8 @@
 
 API Gateway's developer guide ("$connect and $disconnect routes", "WebSocket API mapping template
 and access logging variables"), and Lambda's ("Using Lambda with DynamoDB", "… with Amazon SQS").
+Names and nesting were compared with what AWS keeps in `github.com/aws/aws-lambda-go`, in
+`events/testdata`: `apigw-websocket-request*.json`, `dynamodb-event.json`, `sqs-event.json`.
 """
 
 from collections.abc import Mapping

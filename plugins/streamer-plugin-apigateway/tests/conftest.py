@@ -1,10 +1,8 @@
 """A real WebSocket API on an emulator, whose one function tells a client its connection's id."""
 
 import io
-import json
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -72,10 +70,3 @@ def api(client_of: Any, address: str, function: str) -> str:
     gateway.create_route_response(ApiId=api_id, RouteId=route, RouteResponseKey="$default")
     gateway.create_stage(ApiId=api_id, StageName="prod", AutoDeploy=True)
     return f"{address}/_aws/execute-api/{api_id}/prod"
-
-
-@pytest.fixture
-def sample() -> Any:
-    """Give a function that reads a sample event."""
-    folder = Path(__file__).with_name("samples")
-    return lambda name: json.loads((folder / f"{name}.json").read_text("utf-8"))

@@ -13,8 +13,8 @@ from streamer_plugin_dynamodb.tables import TABLES, definition
 from tests.emulators import REGION
 
 ELSEWHERE = os.environ.get("STREAMER_TEST_AWS_ENDPOINT")
-"""`https://dynamodb.<region>.amazonaws.com` or DynamoDB Local's; then the environment's
-credentials and region are used; tables that begin with `streamer-test-` are made and deleted."""
+"""`https://dynamodb.us-east-1.amazonaws.com` or DynamoDB Local's; then the environment's
+credentials are used, and tables that begin with `streamer-test-` are made and deleted."""
 
 MakeDatabase = Callable[[], Database]
 
@@ -28,12 +28,13 @@ def endpoint(request: pytest.FixtureRequest, aws: Callable[[str], str]) -> str:
 @pytest.fixture(scope="session")
 def connection(endpoint: str) -> Connection:
     """Give a client, made once: that takes longer than most tests."""
-    return connect(region=None if ELSEWHERE else REGION, endpoint=endpoint)
+    return connect(region=REGION, endpoint=endpoint)
 
 
 @pytest.fixture
 def new_database(connection: Connection) -> Iterator[MakeDatabase]:
-    """Give a function that makes tables at each call: those of `create`, without protection."""
+    """Give a function that makes tables at each call: those of `create`, without protection. An
+    emulator's are there at once."""
     made: list[Database] = []
 
     def make() -> Database:
@@ -42,7 +43,9 @@ def new_database(connection: Connection) -> Iterator[MakeDatabase]:
         for model in TABLES:
             database.call("create_table", definition(model, database.name(model)))
         if ELSEWHERE:
-            deployment.create(database)
+            there = connection.client.get_waiter("table_exists")
+            for model in TABLES:
+                there.wait(TableName=database.name(model), WaiterConfig={"Delay": 1})
         return database
 
     yield make

@@ -1,5 +1,8 @@
 """A deployment on ministack: `lambdas/template.yaml`, with bundles as `make build` makes them.
 
+`sam deploy` makes it, as in `make deploy`: it packs and uploads the bundles, and has CloudFormation
+make what the template names.
+
 The functions run as processes, behind a real WebSocket, under the runtime client that AWS runs
 (`awslambdaric`), and find nothing but it and what is in their bundles. Each has its own role of the
 template, and may do what that allows: the emulator evaluates IAM's policies (`AUTH`). What it does
@@ -7,10 +10,9 @@ for the functions it does without asking: read the stream and the queue, and wri
 """
 
 import json
-import shutil
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -27,8 +29,7 @@ from tests.emulators import PYTHON, REGION
 
 PREFIX = "e2e-"
 STACK = "streamer"
-BUCKET = "bundles"
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 NOT_HERE = {
     "ApiDefaultRouteResponse": "made below by API Gateway's own API; this CloudFormation has none",
     "Budget": "this CloudFormation has no AWS::Budgets::Budget",
@@ -42,11 +43,11 @@ import json, sys
 from samtranslator.yaml_helper import yaml_parse
 print(json.dumps(yaml_parse(sys.stdin.read())))
 """
+_DEPLOYED_S = 300
 _BOOTSTRAP = """#!/bin/sh
 export PYTHONPATH="$LAMBDA_TASK_ROOT:{runtime}"
 cd "$LAMBDA_TASK_ROOT" && exec {python} -S -m awslambdaric "$_HANDLER"
 """
-_DEPLOYED_S = 60
 
 
 def template() -> dict[str, Any]:
@@ -76,8 +77,8 @@ class Cloud:
         self.bundles = {
             path.name: path for path in build(project, folder / "bundles", Target.here())
         }
-        self._upload()
-        self._deploy(self._fitted(template(), environment))
+        self._bootstrap()
+        self._deploy(self._fitted(template(), environment), folder)
         self.api_id = self._made("Api")
         self.url = f"{address.replace('http://', 'ws://')}/_aws/execute-api/{self.api_id}/prod"
         self.timers, self.parking = self._made("Timers"), self._made("Parking")
@@ -123,15 +124,12 @@ class Cloud:
         """Give boto's client of one of the emulator's services."""
         return boto3.client(service, endpoint_url=self.address, region_name=REGION)
 
-    def _upload(self) -> None:
-        s3 = self.client("s3")
-        s3.create_bucket(Bucket=BUCKET)
+    def _bootstrap(self) -> None:
+        """Give the functions what runs them."""
         for bundle in self.bundles.values():
             bootstrap = bundle / "bootstrap"
             bootstrap.write_text(_BOOTSTRAP.format(python=sys.executable, runtime=self._runtime))
             bootstrap.chmod(0o755)
-            packed = shutil.make_archive(str(bundle), "zip", bundle)
-            s3.upload_file(packed, BUCKET, f"{bundle.name}.zip")
         # As on Lambda, the runtime client is the function's, and none of the bundle's.
         uv, into = Path(sys.executable).with_name("uv"), ["--target", str(self._runtime)]
         pinned = ["--constraint", str(ROOT / "constraints.txt")]
@@ -144,7 +142,7 @@ class Cloud:
         for resource in wanted["Resources"].values():
             if resource["Type"] == "AWS::Serverless::Function":
                 name = Path(resource["Properties"]["CodeUri"]).name
-                resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{name}.zip"
+                resource["Properties"]["CodeUri"] = str(self.bundles[name])
         everywhere = wanted["Globals"]["Function"]
         everywhere["Runtime"] = "provided.al2023"  # another would be looked for as a container
         everywhere["Environment"]["Variables"] |= {
@@ -156,19 +154,24 @@ class Cloud:
         }
         return wanted
 
-    def _deploy(self, fitted: Mapping[str, Any]) -> None:
-        formation = self.client("cloudformation")
-        formation.create_stack(
-            StackName=STACK,
-            TemplateBody=json.dumps(fitted),
-            Parameters=[{"ParameterKey": "Prefix", "ParameterValue": PREFIX}],
-            Capabilities=CAPABILITIES,
+    def _deploy(self, fitted: Mapping[str, Any], folder: Path) -> None:
+        path = folder / "template.json"
+        path.write_text(json.dumps(fitted), "utf-8")
+        own = {"AWS_ENDPOINT_URL": self.address, "SAM_CLI_TELEMETRY": "0", "HOME": str(folder)}
+        command = [
+            *(str(SAM), "deploy", "--template-file", str(path), "--stack-name", STACK),
+            *("--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
+            *("--parameter-overrides", f"Prefix={PREFIX}"),
+        ]
+        done = subprocess.run(
+            command,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            timeout=_DEPLOYED_S,
+            check=False,
         )
-        status, end = "", time.monotonic() + _DEPLOYED_S
-        while not status.endswith("_COMPLETE") and time.monotonic() < end:
-            time.sleep(0.2)
-            status = formation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]
-        assert status == "CREATE_COMPLETE", _complaints(formation)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _made(self, name: str) -> str:
         answer = self.client("cloudformation").describe_stack_resource(
@@ -192,14 +195,3 @@ def _without(action: str, document: Mapping[str, Any]) -> dict[str, Any]:
     ]
     assert statements != document["Statement"], f"{action} is not allowed anyway"
     return {**document, "Statement": statements}
-
-
-def _complaints(formation: Any) -> list[str]:
-    pages = formation.get_paginator("describe_stack_events").paginate(StackName=STACK)
-    events = [event for page in pages for event in page["StackEvents"]]
-    reasons = [str(event.get("ResourceStatusReason")) for event in events]
-    return [
-        f"{event['LogicalResourceId']}: {reason}"
-        for event, reason in zip(events, reasons, strict=True)
-        if event["ResourceStatus"].endswith("FAILED")
-    ]

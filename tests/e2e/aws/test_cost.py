@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.aws.cloud import Cloud
 from tests.e2e.aws.costs import page
-from tests.e2e.aws.costs.journeys import Journey
+from tests.e2e.aws.costs.journeys import IDLE_HOUR, Journey
 
 
 @pytest.fixture(scope="module")
@@ -22,5 +22,5 @@ def test_messages_stay_within_their_bound(journeys: list[Journey]) -> None:
             assert page.cost(journey) / journey.messages <= page.MESSAGE_BOUND, journey
 
 
-def test_connections_stay_within_their_aim() -> None:
-    assert page.connection_hour() <= page.HOUR_AIM
+def test_connections_stay_within_their_aim(journeys: list[Journey]) -> None:
+    assert page.cost(page.named(journeys, IDLE_HOUR)) <= page.HOUR_AIM

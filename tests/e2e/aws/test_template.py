@@ -93,6 +93,15 @@ def test_every_function_is_watched_for_errors(resources: Mapping[str, Any]) -> N
     assert watched == set(of_kind(resources, "AWS::Serverless::Function"))
 
 
+def test_a_late_wake_is_an_alarm_where_workers_take_one_in_many_minutes(
+    resources: Mapping[str, Any],
+) -> None:
+    """What nobody took is not measured: minutes without a wake must not silence it."""
+    alarms = of_kind(resources, "AWS::CloudWatch::Alarm").values()
+    late = [alarm for alarm in alarms if alarm.get("MetricName") == "AsyncEventAge"]
+    assert [alarm["EvaluationPeriods"] for alarm in late] == [1, 1]
+
+
 def _functions_in(metrics: list[Any]) -> Iterator[str]:
     for one in metrics:
         if "MetricStat" in one:

@@ -8,7 +8,7 @@ No key says where a request stands, but for the indexes that find it by that.
 |---|---|---|
 | connections | an open WebSocket | |
 | requests | a request's record | stream: whom to wake |
-| updates | what one write appended to a request, or a long text | stream: what to send |
+| updates | what one write appended to a request, or a long text | |
 | subscriptions | a connection's subscription to a subject | |
 | state | counters, small values, slots, queues and the tenants' turns | |
 """

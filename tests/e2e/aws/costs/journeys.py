@@ -1,7 +1,8 @@
 """The journeys, walked in this process against DynamoDB's emulator, and what each of them asks.
 
-What the functions ask of DynamoDB is counted as it is asked. Their invocations and the messages
-follow from which functions a journey passes through: the end-to-end tests show that.
+What the functions ask of DynamoDB is counted as it is asked, and so is what they post to clients by
+the management API. Their invocations, and the messages and answers that pass the router, follow
+from which functions a journey passes through: the end-to-end tests show that.
 """
 
 import json
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamer_client.settings import Settings as ClientSettings
 from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import connect
 from streamer_plugin_dynamodb.store import DynamoStore
@@ -22,13 +24,17 @@ from streamer_core.markers import hookimpl
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.principal import Principal
 from streamer_core.plugins import register
-from streamer_core.ports import SystemClock
+from streamer_core.ports import Delivery, SystemClock
 from streamer_core.testing import MemoryTransport
 from tests.e2e.aws.costs.meter import MeteredDatabase
 from tests.emulators import REGION
 
 UPDATES = 10
 CROWD = 100
+PINGS = round(3600 / ClientSettings().ping_interval)
+"""How many an hour a client sends that nobody tells anything."""
+
+IDLE_HOUR, SWEEP = "an idle hour of a connection", "a sweep of nothing"
 
 
 @handler("echo")
@@ -67,6 +73,16 @@ class _Still(Pulse):
         pass
 
 
+class _CountedTransport(MemoryTransport):
+    """Counts what would be calls of the management API."""
+
+    posts = 0
+
+    def send(self, connection_id: str, data: bytes) -> Delivery:
+        self.posts += 1
+        return super().send(connection_id, data)
+
+
 class _Anybody:
     @hookimpl
     def streamer_authenticate(self, handshake: Handshake) -> Principal:
@@ -83,11 +99,13 @@ class Journey:
     Args:
         name: for people.
         calls: of DynamoDB, by operation.
-        used: by what AWS counts: units, messages, invocations.
+        posts: calls of the management API.
+        used: by what AWS counts: units, messages, invocations, connection minutes.
     """
 
     name: str
     calls: Counter[str] = field(default_factory=Counter)
+    posts: int = 0
     used: Used = field(default_factory=dict)
 
     @property
@@ -103,7 +121,7 @@ class Walker:
         connection = connect(region=REGION, endpoint=address)
         self.db = MeteredDatabase("cost-", connection)
         deployment.create(self.db)
-        self.transport = MemoryTransport()
+        self.transport = _CountedTransport()
         self.app = Streamer(
             Settings.of({"store": "dynamodb", "transport": "memory", "lanes": ["normal", "low"]}),
             store=DynamoStore(self.db, SystemClock()),
@@ -124,6 +142,7 @@ class Walker:
         self._worked(connection, "plain", "first")
         return [
             self._counted("a connection that comes and goes", self._come_and_go),
+            self._counted(IDLE_HOUR, lambda: self._idle_hour(connection)),
             self._counted("a message answered at once", lambda: self._short(connection)),
             self._counted("a queued request", lambda: self._worked(connection, "plain", "r-1")),
             self._counted(
@@ -131,7 +150,7 @@ class Walker:
                 lambda: self._worked(connection, "chunky", "r-2"),
             ),
             self._counted(f"a topic told to {CROWD}", lambda: self._fan_out(connection)),
-            self._counted("a sweep of nothing", self._swept),
+            self._counted(SWEEP, self._swept),
         ]
 
     def close(self) -> None:
@@ -143,12 +162,15 @@ class Walker:
         with self._metered() as journey:
             used = go()
         calls, units = journey
-        return Journey(name=name, calls=calls, used={**units, **used})
+        posts = self.transport.posts
+        used["message"] += posts
+        return Journey(name=name, calls=calls, posts=posts, used={**units, **used})
 
     @contextmanager
     def _metered(self) -> Iterator[tuple[Counter[str], dict[str, float]]]:
         calls, units = Counter[str](), {"read unit": 0.0, "write unit": 0.0}
         self.db.calls, self.db.units = calls, units
+        self.transport.posts = 0
         yield calls, units
         self.db.calls, self.db.units = Counter(), dict.fromkeys(units, 0.0)
 
@@ -168,6 +190,12 @@ class Walker:
         received = self.app.receive(kept, json.dumps(body).encode())
         assert b'"error"' not in received.frames[0], received.frames
 
+    def _idle_hour(self, connection: Connection) -> Counter[str]:
+        """API Gateway closes a connection that is silent for ten minutes: so clients ping."""
+        for number in range(PINGS):
+            self._received(connection, "streamer.ping", f"ping-{number}")
+        return Counter({"connection minute": 60, "message": 2 * PINGS, "invocation": PINGS})
+
     def _short(self, connection: Connection) -> Counter[str]:
         self._received(connection, "echo", "short")
         return Counter({"message": 2, "invocation": 1})
@@ -179,7 +207,7 @@ class Walker:
         assert self.app.work()
         assert inbox[-1]["type"] == "complete"
         # Sent and acknowledged; the router, the processor and the worker.
-        return Counter({"message": 2 + len(inbox), "invocation": 3})
+        return Counter({"message": 2, "invocation": 3})
 
     def _fan_out(self, connection: Connection) -> Counter[str]:
         crowd = [self._connected() for _ in range(CROWD)]
@@ -187,10 +215,11 @@ class Walker:
             self._received(one, "streamer.subscribe", f"s-{one.id}", topic="room:all")
         self.db.calls.clear()
         self.db.units.update({"read unit": 0.0, "write unit": 0.0})
+        self.transport.posts = 0
         self._received(connection, "shout", "loud")
         told = [len(self.transport.inbox(one.id)) for one in crowd]
         assert told == [1] * CROWD
-        return Counter({"message": 2 + CROWD, "invocation": 1})
+        return Counter({"message": 2, "invocation": 1})
 
     def _swept(self) -> Counter[str]:
         self.app.sweep()

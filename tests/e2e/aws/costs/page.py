@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.aws.costs.journeys import Journey, Walker
-from tests.e2e.aws.costs.prices import FUNCTION_GB, FUNCTION_S, PRICES
+from tests.e2e.aws.costs.journeys import PINGS, SWEEP, Journey, Walker
+from tests.e2e.aws.costs.prices import FUNCTION_GB, FUNCTION_S, IDLE_READS_A_MINUTE, PRICES
 from tests.emulators import CREDENTIALS, ministack
 
 PAGE = Path(__file__).parents[4] / "docs" / "cost.md"
@@ -22,6 +22,7 @@ _OPERATIONS = (
     *("get_item", "batch_get_item", "query", "put_item", "update_item"),
     *("transact_write_items", "delete_item", "batch_write_item"),
 )
+_SOURCES = list(dict.fromkeys(price.read_in for price in PRICES.values()))
 _MINUTES_A_MONTH = 60 * 24 * 30
 
 
@@ -29,12 +30,12 @@ def cost(journey: Journey) -> float:
     """Give what a journey costs, in dollars, but for the time of handlers."""
     used = dict(journey.used)
     used["GB-second"] = used.get("invocation", 0) * FUNCTION_GB * FUNCTION_S
-    return sum(PRICES[name] * amount for name, amount in used.items())
+    return sum(PRICES[name].dollars * amount for name, amount in used.items())
 
 
-def connection_hour() -> float:
-    """Give what an idle connection costs an hour, in dollars."""
-    return 60 * PRICES["connection minute"]
+def named(journeys: Sequence[Journey], name: str) -> Journey:
+    """Give the journey of a name."""
+    return next(journey for journey in journeys if journey.name == name)
 
 
 def written(journeys: Sequence[Journey]) -> str:
@@ -42,13 +43,19 @@ def written(journeys: Sequence[Journey]) -> str:
     return TEMPLATE.read_text("utf-8").format(
         calls="\n".join(map(_calls, journeys)),
         priced="\n".join(map(_priced, journeys)),
-        prices="\n".join(f"| {name} | {price * 1e6:g} |" for name, price in PRICES.items()),
+        prices="\n".join(
+            f"| {name} | {price.dollars * 1e6:g} | {_SOURCES.index(price.read_in) + 1} |"
+            for name, price in PRICES.items()
+        ),
+        sources="\n".join(f"{number}. {source}" for number, source in enumerate(_SOURCES, 1)),
         message_bound=_millions(MESSAGE_BOUND),
         message_aim=_millions(MESSAGE_AIM),
-        hour=_millions(connection_hour()),
+        over="; ".join(one.name for one in journeys if _per_message(one) > MESSAGE_AIM),
+        pings=PINGS,
         hour_bound=_millions(HOUR_BOUND),
         hour_aim=_millions(HOUR_AIM),
-        sweep=f"${cost(journeys[-1]) * _MINUTES_A_MONTH:.2f}",
+        sweep=_monthly(cost(named(journeys, SWEEP))),
+        reads=_monthly(IDLE_READS_A_MINUTE * PRICES["queue call"].dollars),
         function_ms=round(FUNCTION_S * 1000),
         function_mb=round(FUNCTION_GB * 1024),
     )
@@ -63,21 +70,28 @@ def walked(address: str) -> list[Journey]:
         walker.close()
 
 
+def _per_message(journey: Journey) -> float:
+    return cost(journey) / journey.messages if journey.messages else 0
+
+
 def _calls(journey: Journey) -> str:
     which = [f"{journey.calls[one]} {one}" for one in _OPERATIONS if journey.calls[one]]
     units = (journey.used[name] for name in ("read unit", "write unit"))
     cells = [
         *(journey.name, sum(journey.calls.values()), ", ".join(which)),
         *(f"{amount:g}" for amount in units),
-        *(journey.messages, journey.used["invocation"]),
+        *(journey.posts, journey.messages, journey.used["invocation"]),
     ]
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def _priced(journey: Journey) -> str:
-    whole = cost(journey)
-    each = f"${whole / journey.messages * 1e6:.2f}" if journey.messages else ""
-    return f"| {journey.name} | ${whole * 1e6:.2f} | {each} |"
+    each = f"${_per_message(journey) * 1e6:.2f}" if journey.messages else ""
+    return f"| {journey.name} | ${cost(journey) * 1e6:.2f} | {each} |"
+
+
+def _monthly(dollars_a_minute: float) -> str:
+    return f"${dollars_a_minute * _MINUTES_A_MONTH:.2f}"
 
 
 def _millions(dollars: float) -> str:
