@@ -4,24 +4,45 @@ Where API Gateway has a quota, the default is that quota (API Gateway developer 
 WebSocket APIs"); tests make them smaller.
 """
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from streamer_core.records import record
+from streamer_core.sections import Ms
 
-from streamer_core.settings import Ms
+_STAGE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_LEAST = {
+    "port": 0,
+    "sync_workers": 1,
+    "async_workers": 1,
+    "async_concurrency": 1,
+    "worker_memory_mb": 64,
+    "stall_timeout": 1,
+    "max_frame_bytes": 128,
+    "max_message_bytes": 128,
+    "idle_timeout": 1,
+    "connects_per_s": 1,
+    "send_buffer_bytes": 1024,
+    "slow_timeout": 1,
+    "pending_per_connection": 1,
+    "pending_bytes": 1024,
+    "drain_timeout": 1,
+    "sweep_interval": 1,
+}
+_MOST_PORT = 65_535
 
 
-class DevPrincipal(BaseModel):
+@record
+class DevPrincipal:
     """Who everybody is while no authenticator plugin is installed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     user: str = "developer"
     tenant: str = "default"
     scopes: tuple[str, ...] = ()
 
 
-class Faults(BaseModel):
+@record
+class Faults:
     """Misbehaviour on purpose, for tests; all off by default.
 
     Args:
@@ -31,17 +52,20 @@ class Faults(BaseModel):
         feed_delay, feed_duplicate, feed_reorder: what happens to records of the change feed.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     drop_disconnect: bool = False
     answer: Literal[None, 410, 429] = None
-    answer_every: int = Field(default=1, ge=1)
+    answer_every: int = 1
     feed_delay: Ms = 0
     feed_duplicate: bool = False
     feed_reorder: bool = False
 
+    def __post_init__(self) -> None:
+        if self.answer_every < 1:
+            raise ValueError("answer_every: must be 1 or more")
 
-class LocalSettings(BaseModel):
+
+@record
+class LocalSettings:
     """How the local gateway listens, works and limits.
 
     Args:
@@ -70,33 +94,41 @@ class LocalSettings(BaseModel):
         sweep_interval: how often lapsed, forgotten and unsent work is looked for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     as_lambda: bool = False
     host: str = "127.0.0.1"
-    port: int = Field(default=8765, ge=0, le=65535)
-    stage: str = Field(default="dev", pattern=r"^[A-Za-z0-9_-]{1,128}$")
-    sync_workers: int = Field(default=2, ge=1)
-    async_workers: int = Field(default=2, ge=1)
-    async_concurrency: int = Field(default=64, ge=1)
+    port: int = 8765
+    stage: str = "dev"
+    sync_workers: int = 2
+    async_workers: int = 2
+    async_concurrency: int = 64
     isolation: Literal["thread", "process"] = "thread"
-    worker_memory_mb: int | None = Field(default=None, ge=64)
-    stall_timeout: Ms = Field(default=60_000, gt=0)
-    max_frame_bytes: int = Field(default=32 * 1024, ge=128)
-    max_message_bytes: int = Field(default=128 * 1024, ge=128)
-    idle_timeout: Ms = Field(default=600_000, gt=0)
-    connects_per_s: int = Field(default=500, ge=1)
-    send_buffer_bytes: int = Field(default=256 * 1024, ge=1024)
-    slow_timeout: Ms = Field(default=30_000, gt=0)
-    pending_per_connection: int = Field(default=256, ge=1)
-    pending_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
-    drain_timeout: Ms = Field(default=10_000, gt=0)
+    worker_memory_mb: int | None = None
+    stall_timeout: Ms = 60_000
+    max_frame_bytes: int = 32 * 1024
+    max_message_bytes: int = 128 * 1024
+    idle_timeout: Ms = 600_000
+    connects_per_s: int = 500
+    send_buffer_bytes: int = 256 * 1024
+    slow_timeout: Ms = 30_000
+    pending_per_connection: int = 256
+    pending_bytes: int = 64 * 1024 * 1024
+    drain_timeout: Ms = 10_000
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     reload: bool = True
-    sweep_interval: Ms = Field(default=60_000, gt=0)
+    sweep_interval: Ms = 60_000
     principal: DevPrincipal = DevPrincipal()
     faults: Faults = Faults()
+
+    def __post_init__(self) -> None:
+        if not _STAGE.fullmatch(self.stage):
+            raise ValueError("stage: must have 1 to 128 characters of A-Z a-z 0-9 _ -")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}: must be {least} or more")
+        if self.port > _MOST_PORT:
+            raise ValueError(f"port: must be {_MOST_PORT} or less")
 
     @property
     def slots(self) -> int:

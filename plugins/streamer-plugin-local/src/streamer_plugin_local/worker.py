@@ -19,6 +19,7 @@ from typing import Any
 from streamer_core.app import Streamer
 from streamer_core.errors import ConfigurationError
 from streamer_core.log import get_logger
+from streamer_core.sections import validate_section
 from streamer_core.settings import Settings
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.channel import EX_SOFTWARE, Questions, WorkerChannel, leave
@@ -79,7 +80,7 @@ def _first(channel: WorkerChannel) -> dict[str, Any]:
 
 def _start(given: dict[str, Any], channel: WorkerChannel) -> BaseWorker:
     settings = _settings(given)
-    local = LocalSettings.model_validate(dict(settings.plugins.get("local", {})))
+    local = validate_section(LocalSettings, settings.plugins.get("local", {}), "[plugins.local]")
     settings = _within(settings, local)
     if local.worker_memory_mb is not None:
         _limit_memory(local.worker_memory_mb)
