@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from streamer_plugin_dynamodb import deployment
+from pynamodb.connection import Connection
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.store import DynamoStore
 from streamer_plugin_dynamodb.tables import TABLES, definition
@@ -37,20 +37,26 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], st
         yield address
 
 
+@pytest.fixture(scope="session")
+def connection_to(aws: Callable[[str], str]) -> Callable[[str], Connection]:
+    """Give a function that gives a client of an emulator, made once: that takes long."""
+    return cache(lambda name: connect(region=REGION, endpoint=aws(name)))
+
+
 @pytest.fixture(params=["sqlite", "moto", "ministack"])
 def open_store(
-    request: pytest.FixtureRequest, tmp_path: Path, aws: Callable[[str], str]
-) -> Iterator[OpenStore]:
-    """Give a function that opens a store: at each call the same data, as another process would."""
+    request: pytest.FixtureRequest, tmp_path: Path, connection_to: Callable[[str], Connection]
+) -> OpenStore:
+    """Give a function that opens a store: at each call the same data, as another process would.
+
+    Tables in an emulator end with it.
+    """
     if request.param == "sqlite":
-        yield partial(SqliteStore, tmp_path / "streamer.db")
-        return
-    connection = connect(region=REGION, endpoint=aws(request.param))
-    database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection)
+        return partial(SqliteStore, tmp_path / "streamer.db")
+    database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection_to(request.param))
     for model in TABLES:
         database.call("create_table", definition(model, database.name(model)))
-    yield partial(DynamoStore, database)
-    deployment.delete(database)
+    return partial(DynamoStore, database)
 
 
 @pytest.fixture(params=["local", "lambda"])

@@ -33,8 +33,10 @@ def connection(endpoint: str) -> Connection:
 
 @pytest.fixture
 def new_database(connection: Connection) -> Iterator[MakeDatabase]:
-    """Give a function that makes tables at each call: those of `create`, without protection. An
-    emulator's are there at once."""
+    """Give a function that makes tables at each call: those of `create`, without protection.
+
+    An emulator's are there at once, and end with it.
+    """
     made: list[Database] = []
 
     def make() -> Database:
@@ -49,8 +51,9 @@ def new_database(connection: Connection) -> Iterator[MakeDatabase]:
         return database
 
     yield make
-    for database in made:
-        deployment.delete(database)
+    if ELSEWHERE:
+        for database in made:
+            deployment.delete(database)
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def test_no_decision_costs_more_than_one_write(
     assert database.writes < 25, "what is refused is written down now and then"
 
 
+@pytest.mark.uncovered
 def test_a_hundred_processes_at_once(tmp_path: Path) -> None:
     """Real processes, real time, one file: no more than the README says, and no less."""
     script = Path(__file__).with_name("workers.py")
