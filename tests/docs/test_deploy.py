@@ -8,6 +8,7 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as OF_BOTO
 from lambdas.build import Target, build
 from tests.docs.test_pages import BLOCK, code, table, text_of
 from tests.e2e.aws.cloud import template
+from tests.e2e.aws.costs.page import watched_metrics
 
 
 def written(page: str, folder: Path) -> None:
@@ -49,11 +50,7 @@ def test_every_alarm_is_listed() -> None:
 
 
 def test_it_says_how_many_metrics_the_alarms_count() -> None:
-    resources = template()["Resources"].values()
-    alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
-    # One with an expression counts each metric in it.
-    metrics = sum(sum("MetricStat" in m for m in one.get("Metrics", ())) or 1 for one in alarms)
-    assert f"those count {metrics} metrics" in text_of("deploy.md")
+    assert f"those count {watched_metrics()} metrics" in text_of("deploy.md")
 
 
 def test_the_variables_of_aws_are_those_that_its_tools_read() -> None:

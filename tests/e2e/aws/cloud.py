@@ -103,6 +103,12 @@ class Cloud:
         )
         return [message["Body"] for message in taken.get("Messages", ())]
 
+    def logged(self) -> list[str]:
+        """Give the lines in the log group of the functions."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        read = pages.paginate(logGroupName=self._made("Logs"))
+        return [event["message"] for page in read for event in page["events"]]
+
     @contextmanager
     def lacking(self, policy: str, action: str) -> Iterator[None]:
         """Take an action out of one of the template's policies for a while."""

@@ -4,6 +4,7 @@ All of `tests/e2e/aws` runs on a deployment of it; here is what no journey would
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -17,6 +18,8 @@ from websockets.exceptions import InvalidStatus
 from streamer_core.settings import CoreSettings
 from tests.e2e.aws.cloud import Cloud, template
 from tests.e2e.aws.kit import joined, new_id, scenario
+from tests.e2e.kit.bounds import eventually
+from tests.samples import aws_events
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -102,6 +105,20 @@ def test_a_late_wake_is_an_alarm_where_workers_take_one_in_many_minutes(
     assert [alarm["EvaluationPeriods"] for alarm in late] == [1, 1]
 
 
+def test_a_wake_that_is_refused_is_an_alarm(resources: Mapping[str, Any]) -> None:
+    filtered = of_kind(resources, "AWS::Logs::MetricFilter")["NotWokenFilter"]
+    (metric,) = filtered["MetricTransformations"]
+    alarm = of_kind(resources, "AWS::CloudWatch::Alarm")["NotWokenAlarm"]
+    assert filtered["LogGroupName"] == {"Ref": "Logs"}
+    assert (alarm["Namespace"], alarm["MetricName"]) == (
+        metric["MetricNamespace"],
+        metric["MetricName"],
+    )
+    # One line in a minute is enough.
+    assert (alarm["Statistic"], alarm["Threshold"], metric["MetricValue"]) == ("Sum", 1, "1")
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+
+
 def _functions_in(metrics: list[Any]) -> Iterator[str]:
     for one in metrics:
         if "MetricStat" in one:
@@ -128,6 +145,44 @@ async def test_what_the_policies_do_not_allow_is_refused(cloud: Cloud) -> None:
             assert (await wire.ask("echo"))["error"]["code"] == "STORAGE_ERROR"
     async with joined(cloud) as wire:
         assert (await wire.ask("echo", {"x": 1}))["data"] == {"x": 1}
+
+
+def test_the_line_of_a_refused_wake_fits_its_filter(
+    cloud: Cloud, resources: Mapping[str, Any]
+) -> None:
+    """As the processor writes it, in the log group that the filter reads."""
+    pattern = resources["NotWokenFilter"]["Properties"]["FilterPattern"]
+    asked = re.fullmatch(r'{ \$\.(\w+) = "([^"]+)" }', pattern)
+    assert asked is not None
+    ref = new_id()
+    event = aws_events.stream(
+        aws_events.inserted(
+            1,
+            ref={"S": ref},
+            change={"S": "due"},
+            queue={"S": "normal/acme/="},
+            due_at={"N": "1"},
+        )
+    )
+    with cloud.lacking("WakePolicy", "lambda:InvokeFunction"):
+        cloud.invoke("processor", event)
+
+    def told() -> list[dict[str, Any]]:
+        # A line that the emulator has not read by the end of its invocation comes with the next.
+        cloud.invoke("processor", aws_events.stream())
+        return [line for line in map(_as_json, cloud.logged()) if line.get("ref") == ref]
+
+    (line,) = eventually(told, "the line")
+    assert line[asked[1]] == asked[2]
+    assert "AccessDenied" in line["exception"]
+
+
+def _as_json(line: str) -> dict[str, Any]:
+    try:
+        read = json.loads(line)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 @scenario

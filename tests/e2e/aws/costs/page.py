@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.e2e.aws.cloud import template
 from tests.e2e.aws.costs.journeys import PINGS, SWEEP, Journey, Walker
 from tests.e2e.aws.costs.prices import FUNCTION_GB, FUNCTION_S, IDLE_READS_A_MINUTE, PRICES
 from tests.emulators import CREDENTIALS, ministack
@@ -56,9 +57,17 @@ def written(journeys: Sequence[Journey]) -> str:
         hour_aim=_millions(HOUR_AIM),
         sweep=_monthly(cost(named(journeys, SWEEP))),
         reads=_monthly(IDLE_READS_A_MINUTE * PRICES["queue call"].dollars),
+        watched=watched_metrics(),
         function_ms=round(FUNCTION_S * 1000),
         function_mb=round(FUNCTION_GB * 1024),
     )
+
+
+def watched_metrics() -> int:
+    """Give how many metrics the template's alarms watch: one with an expression, all in it."""
+    resources = template()["Resources"].values()
+    alarms = [one["Properties"] for one in resources if one["Type"] == "AWS::CloudWatch::Alarm"]
+    return sum(sum("MetricStat" in m for m in one.get("Metrics", ())) or 1 for one in alarms)
 
 
 def walked(address: str) -> list[Journey]:
