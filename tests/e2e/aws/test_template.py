@@ -5,7 +5,7 @@ All of `tests/e2e/aws` runs on a deployment of it; here is what no journey would
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -28,6 +28,56 @@ _SETTINGS = {
     "STREAMER_PLUGINS__DYNAMODB__": DynamoPlugin.Settings,
     "STREAMER_PLUGINS__APIGATEWAY__": ApiGatewaySettings,
 }
+_ALL = (
+    *("BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem"),
+    *("GetItem", "PutItem", "Query", "UpdateItem"),
+)
+_QUEUES = ("ConditionCheckItem", "DeleteItem", "UpdateItem")
+"""What moves queues, turns and slots asks of the state table; counters and values do not."""
+_WRITES = ("DeleteItem", "PutItem", "UpdateItem")
+_REFUSED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "Connect": {
+        "requests": _ALL,
+        "updates": _ALL,
+        "subscriptions": ("DeleteItem", "GetItem", "PutItem", "Query"),
+        "state": _QUEUES,
+    },
+    "Disconnect": {
+        "requests": _ALL,
+        "updates": _ALL,
+        "connections": ("BatchWriteItem", "PutItem", "Query", "UpdateItem"),
+        "connections/index/by_age": ("Query",),
+        "subscriptions": (*_WRITES, "Query"),
+        "state": _QUEUES,
+    },
+    "Notifier": {
+        "requests": _ALL,
+        "updates": _ALL,
+        "connections": ("BatchWriteItem", "PutItem", "Query", "UpdateItem"),
+        "subscriptions": (*_WRITES, "Query"),
+        "state": _QUEUES,
+    },
+    "Processor": {
+        "requests": ("BatchGetItem", "BatchWriteItem", "DeleteItem", "PutItem", "Query"),
+        "requests/index/by_user": ("Query",),
+        "updates": ("BatchWriteItem", "DeleteItem", "PutItem"),
+        "connections": ("PutItem", "UpdateItem"),
+        "subscriptions": _WRITES,
+        "state": _QUEUES,
+    },
+    "Sweeper": {
+        "requests": ("BatchWriteItem", "DeleteItem", "PutItem"),
+        "updates": ("BatchWriteItem",),
+        "connections": ("PutItem", "UpdateItem"),
+        "subscriptions": _WRITES,
+        "state": ("DeleteItem",),
+        "state/index/by_rank": ("Query",),
+    },
+    "Router": {"requests": ("BatchWriteItem", "DeleteItem"), "updates": ("BatchWriteItem",)},
+    "Worker": {"requests": ("BatchWriteItem", "DeleteItem"), "connections": ("PutItem",)},
+    "HighWorker": {"requests": ("BatchWriteItem", "DeleteItem"), "connections": ("PutItem",)},
+}
+"""By function and table, what it has no need of."""
 _NONE: Mapping[str, Any] = {"Variables": {}}
 
 
@@ -137,14 +187,28 @@ def test_its_tables_are_as_the_store_needs_them(cloud: Cloud) -> None:
 
 @scenario
 async def test_what_the_policies_do_not_allow_is_refused(cloud: Cloud) -> None:
-    with cloud.lacking("ConnectionPolicy", "dynamodb:PutItem"), pytest.raises(InvalidStatus):
+    with cloud.lacking("ConnectPolicy", "dynamodb:PutItem"), pytest.raises(InvalidStatus):
         async with joined(cloud):
             pass
-    with cloud.lacking("StorePolicy", "dynamodb:GetItem"):
+    with cloud.lacking("ForgetPolicy", "dynamodb:GetItem"):
         async with joined(cloud) as wire:
             assert (await wire.ask("echo"))["error"]["code"] == "STORAGE_ERROR"
     async with joined(cloud) as wire:
         assert (await wire.ask("echo", {"x": 1}))["data"] == {"x": 1}
+
+
+@pytest.mark.parametrize("function", _REFUSED)
+def test_no_function_may_do_what_it_has_no_need_of(cloud: Cloud, function: str) -> None:
+    for table, actions in _REFUSED[function].items():
+        allowed = cloud.allowed(f"{function}Role", table, _ALL)
+        assert not allowed & set(actions), table
+    # What is asked is understood: this all of them may do.
+    assert cloud.allowed(f"{function}Role", "connections", _ALL) >= {"DeleteItem", "GetItem"}
+
+
+def test_each_function_is_held_to_its_needs(resources: Mapping[str, Any]) -> None:
+    functions = of_kind(resources, "AWS::Serverless::Function")
+    assert {f"{name}Function" for name in _REFUSED} == set(functions)
 
 
 def test_the_line_of_a_refused_wake_fits_its_filter(
