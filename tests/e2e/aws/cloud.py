@@ -103,17 +103,18 @@ class Cloud:
         )
         return [message["Body"] for message in taken.get("Messages", ())]
 
-    def allowed(self, role: str, table: str, actions: Sequence[str]) -> set[str]:
-        """Give which of these actions on a table, or on an index of it, a role has."""
+    def allowed(self, role: str, resource: str, actions: Sequence[str]) -> set[str]:
+        """Give which of these actions on `service:resource` a role has."""
         described = self.client("iam").get_role(RoleName=self._made(role))["Role"]
         account = described["Arn"].split(":")[4]
+        service, _, name = resource.partition(":")
         answer = self.client("iam").simulate_principal_policy(
             PolicySourceArn=described["Arn"],
-            ActionNames=[f"dynamodb:{one}" for one in actions],
-            ResourceArns=[f"arn:aws:dynamodb:{REGION}:{account}:table/{PREFIX}{table}"],
+            ActionNames=[f"{service}:{one}" for one in actions],
+            ResourceArns=[f"arn:aws:{service}:{REGION}:{account}:{name}"],
         )
         return {
-            one["EvalActionName"].removeprefix("dynamodb:")
+            one["EvalActionName"].removeprefix(f"{service}:")
             for one in answer["EvaluationResults"]
             if one["EvalDecision"] == "allowed"
         }

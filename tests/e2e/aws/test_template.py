@@ -16,7 +16,7 @@ from streamer_plugin_dynamodb.stream import FILTER
 from websockets.exceptions import InvalidStatus
 
 from streamer_core.settings import CoreSettings
-from tests.e2e.aws.cloud import Cloud, template
+from tests.e2e.aws.cloud import PREFIX, Cloud, template
 from tests.e2e.aws.kit import joined, new_id, scenario
 from tests.e2e.kit.bounds import eventually
 from tests.samples import aws_events
@@ -199,11 +199,25 @@ async def test_what_the_policies_do_not_allow_is_refused(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("function", _REFUSED)
 def test_no_function_may_do_what_it_has_no_need_of(cloud: Cloud, function: str) -> None:
+    role, tables = f"{function}Role", f"dynamodb:table/{PREFIX}"
     for table, actions in _REFUSED[function].items():
-        allowed = cloud.allowed(f"{function}Role", table, _ALL)
-        assert not allowed & set(actions), table
+        assert not cloud.allowed(role, tables + table, _ALL) & set(actions), table
     # What is asked is understood: this all of them may do.
-    assert cloud.allowed(f"{function}Role", "connections", _ALL) >= {"DeleteItem", "GetItem"}
+    assert cloud.allowed(role, f"{tables}connections", _ALL) >= {"DeleteItem", "GetItem"}
+
+
+@pytest.mark.parametrize(
+    ("function", "asks", "sends"),
+    [("Connect", True, False), ("Disconnect", False, False), ("Notifier", True, True)],
+)
+def test_connect_may_ask_whether_others_are_open(
+    cloud: Cloud, function: str, *, asks: bool, sends: bool
+) -> None:
+    """A plugin does that limits a tenant's connections, before it refuses one."""
+    for verb, may in (("GET", asks), ("POST", sends)):
+        resource = f"execute-api:{cloud.api_id}/prod/{verb}/@connections/x"
+        found = cloud.allowed(f"{function}Role", resource, ["ManageConnections"])
+        assert bool(found) == may, verb
 
 
 def test_each_function_is_held_to_its_needs(resources: Mapping[str, Any]) -> None:
