@@ -1,6 +1,7 @@
 """The tables in an account, and in the template."""
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ from streamer_plugin_dynamodb.tables import TABLES, definition
 from streamer_core.ports.clock import SystemClock
 from tests.emulators import REGION
 
+ELSEWHERE = os.environ.get("STREAMER_TEST_AWS_ENDPOINT")
 README = Path(__file__).parents[1] / "README.md"
+KEY = f"arn:aws:kms:{REGION}:123456789012:key/11111111-2222-3333-4444-555555555555"
 
 
 @pytest.fixture
@@ -55,9 +58,28 @@ def test_tables_are_protected(settings: DynamoPlugin.Settings, client: Any) -> N
     table = client.describe_table(TableName=name)["Table"]
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["SSEDescription"]["Status"] == "ENABLED"
+    # DynamoDB encrypts it all the same, with a key that AWS owns.
+    assert "SSEDescription" not in table
     recovery = backups["PointInTimeRecoveryDescription"]
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(KEY, marks=pytest.mark.skipif(bool(ELSEWHERE), reason="AWS has no such key")),
+        "aws/dynamodb",
+    ],
+)
+def test_tables_are_encrypted_with_the_key_that_is_named(
+    settings: DynamoPlugin.Settings, client: Any, key: str
+) -> None:
+    name = f"{settings.prefix}updates"
+    client.delete_table(TableName=name)
+    assert run(settings, "create", "--key", key) == (0, f"{name}: made\n")
+    encrypted = client.describe_table(TableName=name)["Table"]["SSEDescription"]
+    assert (encrypted["Status"], encrypted["SSEType"]) == ("ENABLED", "KMS")
+    assert (encrypted["KMSMasterKeyArn"] == KEY) == (key == KEY)
 
 
 def test_what_is_missing_is_named_and_made(settings: DynamoPlugin.Settings, client: Any) -> None:

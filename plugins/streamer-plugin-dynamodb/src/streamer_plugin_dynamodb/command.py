@@ -22,12 +22,13 @@ def tables(settings: "DynamoPlugin.Settings") -> click.Group:
 
 
 @click.command()
+@click.option("--key", help="The KMS key: an ARN, or aws/dynamodb; left out, one that AWS owns.")
 @click.pass_obj
-def create(settings: "DynamoPlugin.Settings") -> None:
+def create(settings: "DynamoPlugin.Settings", *, key: str | None) -> None:
     """Make the tables that are not there."""
     from streamer_plugin_dynamodb import deployment  # noqa: PLC0415 - and all of boto3
 
-    made = deployment.create(_database(settings))
+    made = deployment.create(_database(settings), key=key)
     for name in made:
         click.echo(f"{name}: made")
     if not made:

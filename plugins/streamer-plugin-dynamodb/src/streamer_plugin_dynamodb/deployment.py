@@ -13,22 +13,30 @@ from streamer_core.errors import StoreError
 from streamer_plugin_dynamodb.database import Database
 from streamer_plugin_dynamodb.tables import TABLES, TTL, definition
 
+AWS_MANAGED = "aws/dynamodb"
+"""The KMS key that AWS manages for DynamoDB in each account."""
+
 _PATIENCE_S = 120.0
 _POLL_S = 0.2
 
 
-def create(db: Database) -> list[str]:
+def create(db: Database, *, key: str | None = None) -> list[str]:
     """Make the tables that are not there, wait for them, and give their names.
 
-    Each is billed by request, encrypted, can be restored to any second of the last 35 days, and
-    deletes what has expired.
+    Each is billed by request, can be restored to any second of the last 35 days, and deletes what
+    has expired.
+
+    Args:
+        db: where.
+        key: what they are encrypted with: a KMS key's ARN or `aws/dynamodb`, which KMS charges for;
+            None is DynamoDB's default, a key that AWS owns, for nothing.
 
     Raises:
         StoreError: DynamoDB refuses, or takes longer than two minutes.
     """
     made = [model for model in TABLES if described(db, model) is None]
     for model in made:
-        db.call("create_table", {**definition(model, db.name(model)), **_protection()})
+        db.call("create_table", {**definition(model, db.name(model)), **_encryption(key)})
     for model in made:
         _wait(db, model)
         _finish(db, db.name(model))
@@ -64,8 +72,12 @@ def described(db: Database, model: type[Model]) -> dict[str, Any] | None:
     return None if table["TableStatus"] == "DELETING" else dict(table)
 
 
-def _protection() -> dict[str, Any]:
-    return {"SSESpecification": {"Enabled": True}}
+def _encryption(key: str | None) -> dict[str, Any]:
+    if key is None:
+        return {}
+    # DynamoDB's reference: the key is named only where it is another than `aws/dynamodb`.
+    named = {} if key == AWS_MANAGED else {"KMSMasterKeyId": key}
+    return {"SSESpecification": {"Enabled": True, "SSEType": "KMS", **named}}
 
 
 def _finish(db: Database, name: str) -> None:
@@ -152,7 +164,6 @@ def _resource(model: type[Model]) -> dict[str, Any]:
         view = properties["StreamSpecification"]["StreamViewType"]
         properties["StreamSpecification"] = {"StreamViewType": view}
     properties |= {
-        "SSESpecification": {"SSEEnabled": True},
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
         "TimeToLiveSpecification": {"Enabled": True, "AttributeName": TTL},
     }
