@@ -80,6 +80,14 @@ def test_tables_are_encrypted_with_the_key_that_is_named(
     encrypted = client.describe_table(TableName=name)["Table"]["SSEDescription"]
     assert (encrypted["Status"], encrypted["SSEType"]) == ("ENABLED", "KMS")
     assert (encrypted["KMSMasterKeyArn"] == KEY) == (key == KEY)
+    told = f"{name}: it is not encrypted with the key that AWS owns\n"
+    assert run(settings, "check") == (1, told)
+    assert (f"{name}: it is not" in run(settings, "check", "--key", KEY)[1]) == (key != KEY)
+    differ = run(settings, "check", "--key", key)[1].splitlines()
+    others = [one for one in TABLES if one.Meta.table_name != "updates"]
+    assert differ == [
+        f"{settings.prefix}{one.Meta.table_name}: it is not encrypted with {key}" for one in others
+    ]
 
 
 def test_what_is_missing_is_named_and_made(settings: DynamoPlugin.Settings, client: Any) -> None:
@@ -91,9 +99,10 @@ def test_what_is_missing_is_named_and_made(settings: DynamoPlugin.Settings, clie
 def test_what_differs_is_named(settings: DynamoPlugin.Settings, client: Any) -> None:
     name = f"{settings.prefix}connections"
     client.delete_table(TableName=name)
+    throughput = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
     client.create_table(
         TableName=name,
-        BillingMode="PAY_PER_REQUEST",
+        ProvisionedThroughput=throughput,
         AttributeDefinitions=[
             {"AttributeName": one, "AttributeType": "S"} for one in ("name", "shard", "opened")
         ],
@@ -106,6 +115,7 @@ def test_what_differs_is_named(settings: DynamoPlugin.Settings, client: Any) -> 
                     {"AttributeName": "opened", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
+                "ProvisionedThroughput": throughput,
             }
             for index in ("by_age", "by_moon")
         ],
@@ -120,6 +130,25 @@ def test_what_differs_is_named(settings: DynamoPlugin.Settings, client: Any) -> 
         f"{name}: index expiring is missing",
         f"{name}: index by_moon is not used",
         f"{name}: its time to live is not set to the attribute ttl",
+        f"{name}: it is billed as PROVISIONED, not as PAY_PER_REQUEST",
+        f"{name}: it cannot be restored to a point in time",
+    ]
+
+
+@pytest.mark.skipif(bool(ELSEWHERE), reason="AWS has the time to live changed once an hour")
+def test_protection_that_was_taken_away_is_named(
+    settings: DynamoPlugin.Settings, client: Any
+) -> None:
+    name = f"{settings.prefix}state"
+    client.update_time_to_live(
+        TableName=name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
+    )
+    client.update_continuous_backups(
+        TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+    )
+    assert run(settings, "check")[1].splitlines() == [
+        f"{name}: its time to live is not set to the attribute ttl",
+        f"{name}: it cannot be restored to a point in time",
     ]
 
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 _DIFFERENT = 1
 
+_key = click.option(
+    "--key", help="A KMS key's ARN, or aws/dynamodb. Left out: a key that AWS owns, for nothing."
+)
+
 
 def tables(settings: "DynamoPlugin.Settings") -> click.Group:
     """Make the command for these settings."""
@@ -22,7 +26,7 @@ def tables(settings: "DynamoPlugin.Settings") -> click.Group:
 
 
 @click.command()
-@click.option("--key", help="The KMS key: an ARN, or aws/dynamodb; left out, one that AWS owns.")
+@_key
 @click.pass_obj
 def create(settings: "DynamoPlugin.Settings", *, key: str | None) -> None:
     """Make the tables that are not there."""
@@ -36,12 +40,13 @@ def create(settings: "DynamoPlugin.Settings", *, key: str | None) -> None:
 
 
 @click.command()
+@_key
 @click.pass_context
-def check(context: click.Context) -> None:
-    """Say in what the tables differ from what this version needs; exit code 1 if they do."""
+def check(context: click.Context, *, key: str | None) -> None:
+    """Say in what the tables differ from those that `create` makes; exit code 1 if they do."""
     from streamer_plugin_dynamodb import deployment  # noqa: PLC0415
 
-    differences = deployment.check(_database(context.obj))
+    differences = deployment.check(_database(context.obj), key=key)
     for sentence in differences:
         click.echo(sentence)
     if differences:

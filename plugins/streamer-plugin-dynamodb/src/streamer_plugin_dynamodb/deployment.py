@@ -16,6 +16,7 @@ from streamer_plugin_dynamodb.tables import TABLES, TTL, definition
 AWS_MANAGED = "aws/dynamodb"
 """The KMS key that AWS manages for DynamoDB in each account."""
 
+_ON = {"ENABLED", "ENABLING"}
 _PATIENCE_S = 120.0
 _POLL_S = 0.2
 
@@ -51,9 +52,9 @@ def delete(db: Database) -> list[str]:
     return [db.name(model) for model in there]
 
 
-def check(db: Database) -> list[str]:
-    """Say, a sentence each, in what the tables differ from what this version needs."""
-    return [sentence for model in TABLES for sentence in _differences(db, model)]
+def check(db: Database, *, key: str | None = None) -> list[str]:
+    """Say, a sentence each, in what the tables differ from those that `create` makes."""
+    return [sentence for model in TABLES for sentence in _differences(db, model, key)]
 
 
 def template() -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _wait(db: Database, model: type[Model]) -> None:
         time.sleep(_POLL_S)
 
 
-def _differences(db: Database, model: type[Model]) -> Iterator[str]:
+def _differences(db: Database, model: type[Model], key: str | None) -> Iterator[str]:
     name = db.name(model)
     found = described(db, model)
     if found is None:
@@ -121,8 +122,25 @@ def _differences(db: Database, model: type[Model]) -> Iterator[str]:
     if view is not None and there != view:
         yield f"{name}: its stream should show {view}, and shows {there or 'nothing: it has none'}"
     live = db.call("describe_time_to_live", {"TableName": name})["TimeToLiveDescription"]
-    if live.get("AttributeName") != TTL:
+    if live["TimeToLiveStatus"] not in _ON or live.get("AttributeName") != TTL:
         yield f"{name}: its time to live is not set to the attribute {TTL}"
+    # DynamoDB tells the mode of a table only where it is, or was, billed by request.
+    billed = (found.get("BillingModeSummary") or {}).get("BillingMode", "PROVISIONED")
+    if billed != wanted["BillingMode"]:
+        yield f"{name}: it is billed as {billed}, not as {wanted['BillingMode']}"
+    backups = db.call("describe_continuous_backups", {"TableName": name})
+    recovery = backups["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
+        yield f"{name}: it cannot be restored to a point in time"
+    if not _is_under(key, found.get("SSEDescription") or {}):
+        yield f"{name}: it is not encrypted with {key or 'the key that AWS owns'}"
+
+
+def _is_under(key: str | None, encryption: Mapping[str, Any]) -> bool:
+    """Tell whether a table is encrypted with a key; which of KMS's is AWS's, only KMS could say."""
+    if encryption.get("Status", "DISABLED") == "DISABLED":
+        return key is None
+    return key in {AWS_MANAGED, encryption.get("KMSMasterKeyArn")}
 
 
 def _index_differences(
