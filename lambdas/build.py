@@ -131,7 +131,10 @@ def build(project: Path, output: Path = OUTPUT, target: Target | None = None) ->
     made = [_bundle(name, lean, output, compiler) for name in WITHOUT_HANDLERS]
     made += [_bundle(name, full, output, compiler) for name in WITH_HANDLERS]
     if compiler is None:
-        print(f"No Python {target.python} is here: without compiled modules, starts take longer.")
+        print(
+            f"No Python {target.python} is here: without compiled modules, functions take longer "
+            f"to start. Install it: .venv/bin/uv python install {target.python}"
+        )
     shutil.rmtree(parts)
     return made
 

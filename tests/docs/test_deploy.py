@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as OF_BOTOCORE
 
 from lambdas.build import Target, build
@@ -20,14 +21,25 @@ def written(page: str, folder: Path) -> None:
             path.write_text(block["code"], "utf-8")
 
 
-def test_the_project_of_the_page_builds(tmp_path: Path) -> None:
+def test_the_project_of_the_page_builds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a Python that is not here, where there is one: so it is said what that costs."""
     written("deploy.md", tmp_path)
     written("plugins.md", tmp_path / "streamer-plugin-apikey")
     (tmp_path / "shop" / "requirements.txt").write_text("boto3\n", "utf-8")
-    bundles = build(tmp_path / "shop", tmp_path / "bundles", Target.here())
+    targets = [Target(python=f"3.{minor}", platform=None) for minor in (14, 13, 12, 11)]
+    target = next((one for one in targets if one.interpreter() is None), Target.here())
+    bundles = build(tmp_path / "shop", tmp_path / "bundles", target)
     assert all((bundle / "streamer_plugin_apikey").is_dir() for bundle in bundles)
     for what in ("jobs.py", "boto3", "botocore/data/s3"):
         assert {one.name for one in bundles if (one / what).exists()} == {"router", "worker"}, what
+    compiled = [path for bundle in bundles for path in bundle.rglob("*.pyc")]
+    told = f"Install it: .venv/bin/uv python install {target.python}\n"
+    assert bool(compiled) != (told in capsys.readouterr().out)
+
+
+def test_the_python_to_install_is_the_functions_own() -> None:
+    command = f"`.venv/bin/uv python install {Target.of_template().python}`"
+    assert f"{command}. Without it the bundles have no compiled modules" in text_of("deploy.md")
 
 
 def test_every_parameter_is_listed_with_its_default() -> None:
