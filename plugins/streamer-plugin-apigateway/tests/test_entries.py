@@ -229,6 +229,27 @@ def test_one_bad_record_is_parked_and_holds_up_none(
     assert parking.parked == [records[1]]
 
 
+def test_a_batch_of_bad_records_is_parked_whole(stream: tuple[Rig, Waker, Parking]) -> None:
+    _, waker, parking = stream
+    records = [aws_events.inserted(n) for n in (1, 2, 3)]
+    assert entries.processor(aws_events.stream(*records)) == {"batchItemFailures": []}
+    assert parking.parked == records
+    assert waker.dispatched == []
+
+
+def test_of_a_batch_of_which_none_can_be_parked_the_first_comes_again(
+    stream: tuple[Rig, Waker, Parking],
+) -> None:
+    """The first that is named is where Lambda goes on."""
+    parking = stream[2]
+    parking.full = True
+    records = [aws_events.inserted(n) for n in (1, 2, 3)]
+    number = records[0]["dynamodb"]["SequenceNumber"]
+    failures = [{"itemIdentifier": number}]
+    assert entries.processor(aws_events.stream(*records)) == {"batchItemFailures": failures}
+    assert parking.parked == []
+
+
 def test_what_cannot_be_parked_comes_again(stream: tuple[Rig, Waker, Parking]) -> None:
     """With all behind it: Lambda goes on from the record that is named."""
     rig, waker, parking = stream

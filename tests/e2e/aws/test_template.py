@@ -15,6 +15,7 @@ from streamer_plugin_dynamodb import DynamoPlugin, deployment
 from streamer_plugin_dynamodb.stream import FILTER
 from websockets.exceptions import InvalidStatus
 
+from lambdas.build import ROOT
 from streamer_core.settings import CoreSettings
 from tests.e2e.aws.cloud import PREFIX, Cloud, template
 from tests.e2e.aws.kit import joined, new_id, scenario
@@ -23,6 +24,7 @@ from tests.samples import aws_events
 
 pytestmark = pytest.mark.timeout(180)
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 _SETTINGS = {
     "STREAMER_": CoreSettings,
     "STREAMER_PLUGINS__DYNAMODB__": DynamoPlugin.Settings,
@@ -126,6 +128,25 @@ def test_the_stream_is_filtered_as_the_store_says(resources: Mapping[str, Any]) 
         json.loads(one["Pattern"]) for one in event["Properties"]["FilterCriteria"]["Filters"]
     ]
     assert patterns == [FILTER]
+
+
+def test_the_stream_is_tried_again_as_the_architecture_says(resources: Mapping[str, Any]) -> None:
+    """Lambda does all of this by itself, and the emulator little of it."""
+    (event,) = resources["ProcessorFunction"]["Properties"]["Events"].values()
+    mapping = event["Properties"]
+    assert mapping["StartingPosition"] == "TRIM_HORIZON", "what came before it was made counts too"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert (mapping["MaximumRetryAttempts"], mapping["MaximumRecordAgeInSeconds"]) == (5, 600)
+    assert "After five more tries, or ten minutes, Lambda gives up" in ARCHITECTURE
+    parking = {"Fn::GetAtt": ["Parking", "Arn"]}
+    assert mapping["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": parking}
+    (may_park,) = (
+        one
+        for one in resources["StreamPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if one["Action"] == "sqs:SendMessage"
+    )
+    assert may_park["Resource"] == parking
 
 
 def test_each_variable_is_a_setting(written: Mapping[str, Any]) -> None:
