@@ -75,8 +75,8 @@ def test_every_metric_is_emitted(looked: Any, read: Any) -> None:
         assert (one.name, frozenset(key for key, _ in one.dimensions)) in keys, one
         for value in {value for _, value in one.dimensions} - NEVER_HERE:
             assert value in {v for s in read.values if s.name == one.name for _, v in s.dimensions}
-        is_time = read.units[one.name] == "Milliseconds"
-        assert is_time == (one.stat != "Sum"), f"{one}: a sum of counts, or statistics of times"
+        is_count = read.units[one.name] in {"Count", "Bytes"}
+        assert is_count == (one.stat == "Sum"), f"{one}: a sum of counts, or statistics of others"
 
 
 def test_every_metric_of_the_engine_is_on_the_dashboard(read: Any) -> None:

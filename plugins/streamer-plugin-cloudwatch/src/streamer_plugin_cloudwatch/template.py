@@ -186,7 +186,7 @@ def _widgets() -> Sequence[tuple[str, list[Any]]]:
             "Connections",
             [
                 *_shown("Sum", "connection.opened", "connection.closed", "connection.refused"),
-                *_shown("Maximum", "connection.open"),
+                *_shown("Maximum", "connection.stored", "connection.open"),
             ],
         ),
         (
