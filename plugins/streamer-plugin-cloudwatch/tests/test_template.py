@@ -13,8 +13,8 @@ from streamer_plugin_cloudwatch.template import template
 from tests.unit.every_path import rig_of, walk
 
 WRITTEN = template("Streamer")
-BY_OTHERS = {"connection.open"}
-"""Emitted by the gateway alone, which knows its sockets."""
+BY_OTHERS = {"connection.open", "circuit.state"}
+"""Emitted by the local gateway, which knows its sockets, and by the plugin that keeps circuits."""
 NEVER_HERE = {"INTERNAL_ERROR", "STORAGE_ERROR", "RATE_LIMITED", "QUOTA_EXCEEDED"}
 """Codes that another part of the walk does not end in; the dimension they are of is emitted."""
 
