@@ -40,8 +40,8 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker, otel, xray, cloudwatch (begins to write at each
-    interval).
+    Added in 0.1. Implemented by: circuitbreaker, ratelimit (both check what their settings name),
+    otel, xray, cloudwatch (begins to write at each interval).
     """
 
 

@@ -213,6 +213,10 @@ class Store(ABC):
         """List open connections, oldest first; `user` needs `tenant`."""
 
     @abstractmethod
+    def count_connections(self) -> int:
+        """Count all open connections, for a gauge; what changed within a second may be missed."""
+
+    @abstractmethod
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Give ids of stored connections whose time is over, for the sweeper to forget."""
 

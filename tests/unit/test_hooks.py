@@ -439,6 +439,7 @@ CAME = ("on_metric message.received",)
 """What is measured of a message before anything else happens."""
 SENT = ("on_metric message.sent", "on_metric message.latency")
 """What is measured of a message that was pushed."""
+SWEPT = ("on_sweep", "on_metric connection.stored")
 ANSWERED = "on_metric message.answered"
 
 
@@ -586,7 +587,7 @@ def test_an_async_request(connected: Stage) -> None:
         ANSWERED,
     ]
     assert connected.app.sweep().woken == 1
-    assert connected.taken() == ["on_metric request.oldest", "dispatch high", "on_sweep"]
+    assert connected.taken() == ["on_metric request.oldest", "dispatch high", *SWEPT]
     assert connected.app.work()
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
@@ -630,7 +631,7 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
         "on_transition PROCESSING RETRYING",
     ]
     connected.app.sweep()
-    assert connected.taken() == ["on_metric request.oldest", "schedule normal", "on_sweep"]
+    assert connected.taken() == ["on_metric request.oldest", "schedule normal", *SWEPT]
     connected.clock.advance(1_000)
     assert connected.app.work()
     assert connected.taken() == [

@@ -207,6 +207,7 @@ READS: dict[str, Callable[[Store, Attack], Any]] = {
     "updates": lambda s, a: s.updates(a.running.ref),
     "query": lambda s, _: s.query(Query(tenant="acme")),
     "connections": lambda s, _: s.connections(tenant="acme"),
+    "count_connections": lambda s, _: s.count_connections(),
     "expired_connections": lambda s, _: s.expired_connections(),
     "subscribers of a topic": lambda s, _: s.subscribers(topic_subject("acme", "news")),
     "subscribers of a request": lambda s, a: s.subscribers(request_subject(a.theirs.ref)),
@@ -257,8 +258,8 @@ def test_lists_are_narrowed(make_rig: MakeRig) -> None:
 
 MIXED = {name for name in WRITES if name.startswith(("enqueue ", "enqueue_all", "subscribe "))}
 FRAMEWORK = {
-    *("claim_next", "expired_connections", "due", "lapsed", "cancelling", "unsent"),
-    *("open_feed", "purge"),
+    *("claim_next", "count_connections", "expired_connections", "due", "lapsed", "cancelling"),
+    *("unsent", "open_feed", "purge"),
 }
 PLAIN = {name: ask for name, ask in (WRITES | READS | NARROWED).items() if name not in MIXED}
 

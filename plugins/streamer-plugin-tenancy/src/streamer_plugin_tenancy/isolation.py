@@ -144,6 +144,11 @@ class IsolatedStore(WrappedStore):
         mine = tenant or current_tenant()
         return self.inner.connections(tenant=mine, user=user, limit=limit)
 
+    def count_connections(self) -> int:
+        """Only the framework counts everybody's."""
+        self._only_the_framework("count_connections")
+        return self.inner.count_connections()
+
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Only the framework looks for them."""
         self._only_the_framework("expired_connections")

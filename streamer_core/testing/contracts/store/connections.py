@@ -167,6 +167,17 @@ class ConnectionRules(StoreRules):
         store.delete_connection("short")
         assert list(store.expired_connections()) == []
 
+    def test_open_connections_are_counted(self, store: Store, clock: ManualClock) -> None:
+        """All tenants' together; not those that are over, or forgotten."""
+        assert store.count_connections() == 0
+        for number in range(3):
+            store.put_connection(a_connection(clock, f"c-{number}", tenant=f"t{number}"))
+        store.put_connection(a_connection(clock, "short", lives_ms=1000))
+        assert store.count_connections() == 4
+        clock.advance(1000)
+        store.delete_connection("c-0")
+        assert store.count_connections() == 2
+
     def test_expired_connections_are_given_up_to_the_limit(
         self, store: Store, clock: ManualClock
     ) -> None:
