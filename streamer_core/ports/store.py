@@ -10,7 +10,7 @@ Rules for whoever implements it (`streamer_core.testing.contracts.StoreContract`
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -476,6 +476,13 @@ class Store(ABC):
         `after`: only those that come after this key, stored or not: the last of an earlier page.
         Letters and digits are in ASCII's order; where other characters are is the store's own.
         """
+
+    def all_values(self, prefix: str) -> Iterator[tuple[str, Value]]:
+        """Go through all small values whose key begins with the prefix, a page at a time."""
+        after = None
+        while page := self.values(prefix, after=after):
+            yield from page.items()
+            *_, after = page
 
     # -- change feed
 

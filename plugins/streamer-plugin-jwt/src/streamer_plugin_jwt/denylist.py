@@ -29,7 +29,6 @@ _LATELY_MS = 600_000
 _CLOCKS_MS = 60_000
 """By how much the clocks of those who revoke and those who let in may differ."""
 
-_PAGE = 1_000
 _MOST_CONNECTIONS = 1_000
 _TRIES = 10
 _SWEEP_S = 5.0
@@ -88,16 +87,7 @@ class Denylist:
 
     def entries(self) -> Iterator[Mapping[str, Any]]:
         """List what was revoked, in no order."""
-        return self._all(_REVOKED)
-
-    def _all(self, prefix: str) -> Iterator[Mapping[str, Any]]:
-        after = None
-        while True:
-            page = self._store.values(prefix, _PAGE, after=after)
-            yield from (value.data for value in page.values())
-            if len(page) < _PAGE:
-                return
-            *_, after = page
+        return (value.data for _, value in self._store.all_values(_REVOKED))
 
     # -- asking
 
@@ -170,8 +160,8 @@ class Denylist:
             dismiss(connection.id, "revoked")
 
     def _revoked_connections(self) -> Iterator[Connection]:
-        for entry in self._all(_LATELY):
-            tenant, user = entry["tenant"], entry["user"]
+        for _, value in self._store.all_values(_LATELY):
+            entry, tenant, user = value.data, value.data["tenant"], value.data["user"]
             open_ones = self._store.connections(tenant=tenant, user=user, limit=_MOST_CONNECTIONS)
             yield from (one for one in open_ones if _covers(entry, one.principal))
 

@@ -115,6 +115,7 @@ class ValueRules(StoreRules):
             assert len(page) <= 4
             seen += page
         assert sorted(seen) == sorted(f"key/{name}" for name in names)
+        assert [key for key, _ in store.all_values("key/")] == seen
         plain = [key for key in seen if key.removeprefix("key/").isalnum() and key.isascii()]
         assert plain == sorted(plain)
 
