@@ -8,8 +8,8 @@ from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request, Status
 from streamer_core.model.update import NewUpdate
+from streamer_core.ports import Held, Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Held, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, LEASE_MS, a_request, an_end
 

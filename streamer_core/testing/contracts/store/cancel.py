@@ -4,7 +4,7 @@ import pytest
 
 from streamer_core.model.request import Status
 from streamer_core.model.update import NewUpdate, Update
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_chunk, a_request, an_error
 from streamer_core.testing.contracts.store.base import (

@@ -10,7 +10,7 @@ from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Request, Status
 from streamer_core.model.update import Kind
-from streamer_core.ports.store import Ending, Held, Store
+from streamer_core.ports import Ending, Held, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

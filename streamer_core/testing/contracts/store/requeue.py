@@ -5,7 +5,7 @@ import pytest
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model.request import KEPT_FAILURES, Status
 from streamer_core.model.update import Kind, NewUpdate
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

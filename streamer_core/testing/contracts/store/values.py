@@ -3,7 +3,7 @@
 import pytest
 
 from streamer_core.errors import Conflict
-from streamer_core.ports.store import Store, Value
+from streamer_core.ports import Store, Value
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.store.base import StoreRules
 
