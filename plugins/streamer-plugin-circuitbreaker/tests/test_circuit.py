@@ -522,6 +522,17 @@ def test_an_open_circuit_is_not_forgotten_and_a_closed_one_is(processes: Any) ->
     assert process.seen.changes[-1] == ("ledger", "closed", "open")
 
 
+def test_all_circuits_are_listed(processes: Any) -> None:
+    """Also where there are more than the store lists at once."""
+    process = processes.start()
+    process.use()
+    process.app.flush()
+    kept = process.store.get_value("circuit/ledger")
+    for n in range(1_001):
+        process.store.put_value(f"circuit/host-{n}", kept.data)
+    assert len(process.plugin.circuits.rows()) == 1_002
+
+
 def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> None:
     process = processes.start(minimum_calls=1000)
     store = SlowStore(processes.clock, processes.store.data)

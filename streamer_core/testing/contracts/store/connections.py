@@ -9,7 +9,7 @@ from streamer_core.errors import LimitReached
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject, topic_subject
 from streamer_core.model.request import ORIGIN_ALONE
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_connection, a_request
 from streamer_core.testing.contracts.store.base import StoreRules, claimed, stored
