@@ -130,7 +130,8 @@ class Attack:
     """A store seen by whoever works for `evil`, and what `acme` has in it."""
 
     def __init__(self, rig: Rig) -> None:
-        self.rig, self.store, self.inner = rig, rig.app.store, rig.store
+        self.rig, self.store = rig, rig.app.store
+        self.inner = self.store.inner  # type: ignore[attr-defined]
         self.lease = rig.clock.now() + 60_000
         self.theirs = a_request(rig.clock, "r-1", tenant="acme")
         self.running = a_request(rig.clock, "r-2", tenant="acme")
