@@ -5,14 +5,19 @@ from typing import Any
 
 from streamer_core import Context, Reject, handler
 from streamer_core.app import Streamer
+from streamer_core.engine.visible import summary, whole
 from streamer_core.errors import Conflict, Invalid
 from streamer_core.model.connection import POLICY_VIOLATION
+from streamer_core.model.encode import encode
+from streamer_core.ports import Page
 from streamer_plugin_tenancy.admin import Admin
 from streamer_plugin_tenancy.tenants import CLOSE, NOBODY
 
 OPERATOR_SCOPE = "streamer:tenants"
 _DAY_MS = 86_400_000
 _PAGE = 500
+_USUALLY_EXPORTED, _MOST_EXPORTED = 20, 100
+_ENVELOPE_BYTES = 1024  # what the answer adds: names, times, and ids of 128 characters at most
 
 Payload = dict[str, Any]
 
@@ -69,7 +74,26 @@ def _showing(admin: Callable[[], Admin], app: Streamer) -> list[Any]:
         since = _time(payload, "since", now - _DAY_MS)
         return {"usage": admin().used(_tenant(payload), since, _time(payload, "until", now))}
 
-    return [show, usage]
+    @handler("tenancy.export", scopes=[OPERATOR_SCOPE])
+    def export(payload: Payload) -> Payload:
+        """Give a page of a `tenant`'s stored requests, newest first, and the next one's `cursor`.
+
+        `limit` are wanted, 20 or up to 100; there are fewer where no more fit in a message. One
+        that does not fit by itself comes without what fills it, marked `too_large`.
+        """
+        most = app.settings.core.max_message_bytes - _ENVELOPE_BYTES
+        limit = _limit(payload)
+        while True:
+            page = _page(admin(), payload, limit)
+            shown = {"requests": [whole(one) for one in page.items], "cursor": page.cursor}
+            if len(encode(shown)) <= most:
+                return shown
+            if limit == 1:
+                parts = [summary(one) | {"too_large": True} for one in page.items]
+                return {"requests": parts, "cursor": page.cursor}
+            limit //= 2
+
+    return [show, usage, export]
 
 
 def _closing(admin: Callable[[], Admin], app: Streamer) -> Any:
@@ -93,6 +117,23 @@ def _close_all(app: Streamer, ctx: Context) -> int:
         if len(found) < _PAGE:
             break
     return closed
+
+
+def _page(admin: Admin, payload: Mapping[str, Any], limit: int) -> Page:
+    cursor = payload.get("cursor")
+    try:
+        if cursor is None or isinstance(cursor, str):
+            return admin.page(_tenant(payload), limit, cursor)
+    except ValueError:
+        pass
+    raise Invalid.field("payload.cursor", "is not a cursor of this list")
+
+
+def _limit(payload: Mapping[str, Any]) -> int:
+    limit = payload.get("limit", _USUALLY_EXPORTED)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST_EXPORTED:
+        raise Invalid.field("payload.limit", f"must be a whole number from 1 to {_MOST_EXPORTED}")
+    return limit
 
 
 def _tenant(payload: Mapping[str, Any]) -> str:
