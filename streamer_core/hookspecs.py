@@ -118,7 +118,7 @@ def streamer_open_tenant_store(name: str, clock: Clock, tables: OwnTables) -> St
                 return MemoryStore(clock) if name == "scratch" else None
         ```
 
-    Added in 0.1. Implemented by: dynamodb.
+    Added in 0.1. Implemented by: dynamodb, sqlite.
     """
 
 

@@ -15,9 +15,11 @@ from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.store import DynamoStore
 from streamer_plugin_dynamodb.tables import TABLES, Connections, Subscriptions, definition
 from streamer_plugin_local.testing import Talk, running_gateway, write_project
+from streamer_plugin_sqlite import SqliteStore
 
 from streamer_core import Context, Settings, Streamer, topic
 from streamer_core.cli.root import make_cli
+from streamer_core.model.ids import tenant_part
 from streamer_core.model.request import Status
 from streamer_core.plugins import Found
 from streamer_core.ports import Query
@@ -156,6 +158,19 @@ def test_workers_and_sweeper_find_it(place: Place) -> None:
     rig.clock.advance(7_200_000)
     assert rig.app.sweep().connections == 1
     assert rig.app.store.connections() == []
+
+
+def test_on_a_laptop(tmp_path: Path) -> None:
+    tables = {"acme": {"role": ROLE, "external_id": "streamer"}}
+    core = {"plugins": ["local", "sqlite", "tenancy"]}
+    folder = write_project(tmp_path, "", core=core, plugins={"tenancy": {"tables": tables}})
+    with Streamer(Settings.load(folder), transport=MemoryTransport(), load_handlers=False) as app:
+        for tenant, file in (("evil", "streamer"), ("acme", f"streamer-{tenant_part('acme')}")):
+            request = a_request(app.clock, tenant=tenant)
+            app.store.enqueue(request)
+            own = SqliteStore(tmp_path / ".streamer" / f"{file}.db", app.clock)
+            assert [one.ref for one in own.query(Query()).items] == [request.ref]
+            own.close()
 
 
 # -- in another account
