@@ -8,7 +8,7 @@ from streamer_plugin_tenancy import TenancyPlugin
 from streamer_plugin_tenancy.everywhere import TenantStores
 
 from streamer_core import Settings, Streamer
-from streamer_core.errors import ConfigurationError, LimitReached, LostLease, StoreError
+from streamer_core.errors import ConfigurationError, LimitReached, LostLease, StoreError, Throttled
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import ref_of, tenant_key, tenant_part
 from streamer_core.model.message import Priority
@@ -113,9 +113,24 @@ def test_one_that_fails_keeps_nobody_waiting(three: Three, logs: Lines) -> None:
     assert [line["tenant"] for line in logs] == ["acme"]
     assert three.all.left_out() == ["acme"]
     assert [one.ref for one in three.all.due(three.clock.now() + 1)] == []
-    three.clock.advance(60_000)
+    three.clock.advance(90_000)
     assert three.all.left_out() == []
     assert three.claim_next() == ["acme"]
+
+
+def test_one_that_cannot_be_written_is_left_out_too(three: Three) -> None:
+    refs = three.enqueue()
+    three.acme.faults.fail_next("cancel", Throttled("slow down"))
+    with pytest.raises(Throttled):
+        three.all.cancel(refs[0], an_end(three.clock), expires_at=10**15)
+    assert three.all.left_out() == []
+    for store in (three.acme, three.shared):
+        store.faults.fail_next("cancel", StoreError("AccessDenied"))
+    for ref in (refs[0], refs[2]):
+        with pytest.raises(StoreError):
+            three.all.cancel(ref, an_end(three.clock), expires_at=10**15)
+    assert three.all.left_out() == ["acme"]
+    assert {change.ref for change in three.all.due(three.clock.now() + 1)} == {*refs[1:]}
 
 
 def test_a_list_goes_on_without_one_that_fails(three: Three) -> None:
@@ -148,8 +163,8 @@ def test_a_stub_says_whose_it_is_and_nothing_else(three: Three) -> None:
 def test_one_forgotten_by_half_is_found_by_the_sweeper(three: Three) -> None:
     connection = a_connection(three.clock, tenant="acme", lives_ms=1000)
     three.all.put_connection(connection)
-    three.acme.faults.fail_next("delete_connection", StoreError("killed"))
-    with pytest.raises(StoreError):
+    three.acme.faults.fail_next("delete_connection", Throttled("slow down"))
+    with pytest.raises(Throttled):
         three.all.delete_connection(connection.id)
     three.clock.advance(1000)
     assert three.all.expired_connections() == [connection.id]

@@ -1,8 +1,8 @@
 """What the framework does for all tenants: in the shared store, and in each that is a tenant's own.
 
 A store of a tenant's own that fails, as where its account has taken the role back, keeps nobody
-else waiting: a log line says so, and this process leaves it out for a minute. What fails in the
-shared store is the caller's to deal with.
+else waiting: a log line says so, and this process leaves it out for a minute and a half. What
+fails in the shared store is the caller's to deal with.
 """
 
 import itertools
@@ -25,7 +25,6 @@ from streamer_plugin_tenancy.homes import Homes
 
 T = TypeVar("T")
 
-_LEFT_OUT_S = 60.0
 _CURSOR = re.compile(r"([0-9]{1,15})/([0-9a-f]{32})")
 
 
@@ -40,25 +39,24 @@ class TenantStores(Homes):
     def __init__(self, shared: Store, own: Mapping[str, Store]) -> None:
         super().__init__(shared, own)
         self._turns = itertools.count()
-        self._out_until = dict.fromkeys(own, 0.0)
 
     # -- asking all
 
     def asked(self, tenant: str, ask: Callable[[Store], T]) -> T | None:
-        """Ask a tenant's own store; None where it fails, or has failed within the last minute."""
-        if self.clock.monotonic() < self._out_until[tenant]:
+        """Ask a tenant's own store; None where it fails, or has failed a short while ago."""
+        store = self.own[tenant]
+        if self.is_left_out(store):
             return None
         try:
-            return ask(self.own[tenant])
+            return ask(store)
         except StoreError:
-            self._out_until[tenant] = self.clock.monotonic() + _LEFT_OUT_S
+            self.failed(store)
             get_logger().exception("a tenant's own tables failed", tenant=tenant)
             return None
 
     def left_out(self) -> list[str]:
-        """Give the tenants whose own stores have failed within the last minute."""
-        now = self.clock.monotonic()
-        return [tenant for tenant, until in self._out_until.items() if now < until]
+        """Give the tenants whose own stores have failed a short while ago."""
+        return [tenant for tenant, store in self.own.items() if self.is_left_out(store)]
 
     def _all(self, ask: Callable[[Store], Sequence[T]]) -> list[T]:
         found = list(ask(self.inner))

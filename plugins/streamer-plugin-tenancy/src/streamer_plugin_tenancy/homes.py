@@ -10,7 +10,8 @@ that is subscribed and counted for it, is in its tenant's store.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from streamer_core.errors import LimitReached, StoreError
@@ -27,6 +28,7 @@ T = TypeVar("T")
 _REQUEST = request_subject("")
 _PART = len(tenant_part(""))
 _MOST_EXPIRED = 10_000
+LEFT_OUT_S = 90.0  # longer than from one round of the sweeper to the next
 
 
 class Homes(WrappedStore):
@@ -42,6 +44,7 @@ class Homes(WrappedStore):
         self.own = dict(own)
         self._by_part = {tenant_part(tenant): store for tenant, store in own.items()}
         self._expired: dict[str, Store] = {}
+        self._out_until = dict.fromkeys(self.own.values(), 0.0)
 
     def close(self) -> None:
         """Close all of them."""
@@ -75,6 +78,27 @@ class Homes(WrappedStore):
             )
         return store
 
+    # -- one that fails
+
+    def failed(self, store: Store) -> None:
+        """Note that a tenant's own store has failed: for a while it is not looked into for work."""
+        if store in self._out_until:
+            self._out_until[store] = self.clock.monotonic() + LEFT_OUT_S
+
+    def is_left_out(self, store: Store) -> bool:
+        """Tell whether it has failed a short while ago."""
+        return self.clock.monotonic() < self._out_until[store]
+
+    @contextmanager
+    def noting(self, store: Store) -> Iterator[Store]:
+        """Note it where the store fails within a `with`; that a write was refused is no failure."""
+        try:
+            yield store
+        except StoreError as error:
+            if type(error) is StoreError:
+                self.failed(store)
+            raise
+
     # -- connections
 
     def put_connection(self, connection: Connection, *, counts: Sequence[Count] = ()) -> None:
@@ -105,7 +129,10 @@ class Homes(WrappedStore):
         found = self.inner.delete_connection(connection_id)
         if found is not None:
             store = self.own.get(found.principal.tenant)
-        return store.delete_connection(connection_id) if store else found
+        if store is None:
+            return found
+        with self.noting(store):
+            return store.delete_connection(connection_id)
 
     def note_expired(self, store: Store, connection_ids: Iterable[str]) -> None:
         """Remember where connections are that have expired, their stubs perhaps gone."""
@@ -165,7 +192,8 @@ class Homes(WrappedStore):
 
 def _handed_on(verb: str, store_of: Callable[[Homes, str], Store]) -> Callable[..., Any]:
     def hand_on(self: Homes, key: str, *args: Any, **kwargs: Any) -> Any:
-        return getattr(store_of(self, key), verb)(key, *args, **kwargs)
+        with self.noting(store_of(self, key)) as store:
+            return getattr(store, verb)(key, *args, **kwargs)
 
     hand_on.__name__ = verb
     return hand_on

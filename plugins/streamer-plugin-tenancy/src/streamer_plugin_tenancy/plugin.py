@@ -144,7 +144,7 @@ class TenancyPlugin:
 
     @hookimpl
     def streamer_health(self) -> Health | None:
-        """Tell whose own tables have failed within the last minute."""
+        """Tell whose own tables have failed a short while ago."""
         failing = self._stores.left_out() if self._stores else ()
         if not failing:
             return None
