@@ -1,11 +1,13 @@
 """One store made of several: where things lie, and what one that fails costs the others."""
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from streamer_plugin_tenancy import TenancyPlugin
 from streamer_plugin_tenancy.everywhere import TenantStores
+from streamer_plugin_tenancy.foreign import ForeignStore
 
 from streamer_core import Settings, Streamer
 from streamer_core.errors import ConfigurationError, LimitReached, LostLease, StoreError, Throttled
@@ -213,6 +215,52 @@ def test_the_feed_has_the_changes_of_all(three: Three) -> None:
         seen |= {change.ref for change in found}
     feed.close()
     assert feed.get(5) == ()
+
+
+# -- somebody else's account
+
+
+def test_a_foreign_account_cannot_speak_for_others(three: Three, logs: Lines) -> None:
+    clock, lease = three.clock, three.clock.now() + 1000
+    foreign = ForeignStore(three.acme, "acme")  # type: ignore[abstract]
+    scopes = frozenset({"streamer:tenants", "streamer:operator", "orders"})
+    forged = a_request(clock, "r-1", tenant="evil", scopes=scopes)
+    own = a_request(clock, "r-2", tenant="acme", scopes=scopes)
+    for request in (forged, own):
+        three.acme.enqueue(request)
+    assert foreign.get(forged.ref) is None
+    assert foreign.cancel(forged.ref, an_end(clock), expires_at=lease) is None
+    assert [one.ref for one in foreign.query(Query()).items] == [own.ref]
+    three.acme.enqueue(forged.changed(ref=ref_of("evil", "ann", "r-3")))
+    assert foreign.claim(ref_of("evil", "ann", "r-3"), worker="w", lease_until=lease) is None
+    (claimed,) = foreign.claim_next(list(Priority), worker="w", lease_until=lease, at_most=9)
+    assert (claimed.ref, set(claimed.scopes)) == (own.ref, {"orders"})
+    clock.advance(1000)
+    assert [one.ref for one in foreign.lapsed()] == [own.ref]
+    assert [one.ref for one in foreign.cancelling(clock.now())] == []
+    assert [one.ref for one in foreign.unsent(clock.now() + 1)] == []
+    assert {line["event"] for line in logs} == {"a foreign account names another tenant"}
+
+
+def test_a_foreign_account_cannot_make_a_client_an_operator(three: Three) -> None:
+    foreign = ForeignStore(three.acme, "acme")  # type: ignore[abstract]
+    three.acme.put_connection(a_connection(three.clock, "c-1", tenant="evil"))
+    own = a_connection(three.clock, "c-2", tenant="acme")
+    scopes = frozenset({"streamer:tenants", "orders"})
+    three.acme.put_connection(replace(own, principal=replace(own.principal, scopes=scopes)))
+    assert foreign.get_connection("c-1") is None
+    found = [foreign.get_connection("c-2"), *foreign.connections()]
+    assert [one.principal.scopes for one in found if one] == [{"orders"}] * 2
+    assert foreign.delete_connection("c-1") is None
+
+
+def test_an_open_connection_is_not_over_because_another_account_says_so(three: Three) -> None:
+    theirs = a_connection(three.clock, "c-1", tenant="evil")
+    three.all.put_connection(theirs)
+    three.acme.put_connection(a_connection(three.clock, "c-1", tenant="acme", lives_ms=1))
+    three.clock.advance(1)
+    assert three.all.expired_connections() == []
+    assert three.all.get_connection("c-1") == theirs
 
 
 # -- settings

@@ -11,9 +11,8 @@ from streamer_core.model.connection import POLICY_VIOLATION
 from streamer_core.model.encode import encode
 from streamer_core.ports import Page
 from streamer_plugin_tenancy.admin import Admin
-from streamer_plugin_tenancy.tenants import CLOSE, NOBODY
+from streamer_plugin_tenancy.tenants import CLOSE, NOBODY, TENANTS_SCOPE
 
-OPERATOR_SCOPE = "streamer:tenants"
 _DAY_MS = 86_400_000
 _PAGE = 500
 _USUALLY_EXPORTED, _MOST_EXPORTED = 20, 100
@@ -28,7 +27,7 @@ def handlers(admin: Callable[[], Admin], app: Streamer) -> list[Any]:
 
 
 def _steering(admin: Callable[[], Admin]) -> list[Any]:
-    @handler("tenancy.create", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.create", scopes=[TENANTS_SCOPE])
     def create(payload: Payload) -> Payload:
         """Make a tenant: `tenant`, and `quotas` of its own."""
         try:
@@ -38,17 +37,17 @@ def _steering(admin: Callable[[], Admin]) -> list[Any]:
         except ValueError as error:
             raise Invalid.field("payload.quotas", str(error)) from None
 
-    @handler("tenancy.suspend", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.suspend", scopes=[TENANTS_SCOPE])
     def suspend(payload: Payload) -> Payload:
         """Let a `tenant` work no more, and close its connections."""
         return admin().suspend(_tenant(payload))
 
-    @handler("tenancy.resume", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.resume", scopes=[TENANTS_SCOPE])
     def resume(payload: Payload) -> Payload:
         """Let a `tenant` work again."""
         return admin().resume(_tenant(payload))
 
-    @handler("tenancy.quota", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.quota", scopes=[TENANTS_SCOPE])
     def quota(payload: Payload) -> Payload:
         """Change the `quotas` of a `tenant`: a number, "none" or "default" for each."""
         try:
@@ -60,21 +59,21 @@ def _steering(admin: Callable[[], Admin]) -> list[Any]:
 
 
 def _showing(admin: Callable[[], Admin], app: Streamer) -> list[Any]:
-    @handler("tenancy.show", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.show", scopes=[TENANTS_SCOPE])
     def show(payload: Payload) -> Payload:
         """Show a `tenant` with its quotas; without one, those that have a record."""
         if payload.get("tenant") is None:
             return {"tenants": admin().all()}
         return admin().show(_tenant(payload))
 
-    @handler("tenancy.usage", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.usage", scopes=[TENANTS_SCOPE])
     def usage(payload: Payload) -> Payload:
         """Give what a `tenant` used in the hours from `since` to `until`; the last day's."""
         now = app.clock.now()
         since = _time(payload, "since", now - _DAY_MS)
         return {"usage": admin().used(_tenant(payload), since, _time(payload, "until", now))}
 
-    @handler("tenancy.export", scopes=[OPERATOR_SCOPE])
+    @handler("tenancy.export", scopes=[TENANTS_SCOPE])
     def export(payload: Payload) -> Payload:
         """Give a page of a `tenant`'s stored requests, newest first, and the next one's `cursor`.
 
@@ -97,7 +96,7 @@ def _showing(admin: Callable[[], Admin], app: Streamer) -> list[Any]:
 
 
 def _closing(admin: Callable[[], Admin], app: Streamer) -> Any:
-    @handler(CLOSE, mode="async", scopes=[OPERATOR_SCOPE])
+    @handler(CLOSE, mode="async", scopes=[TENANTS_SCOPE])
     def close(ctx: Context) -> int:
         """Close the connections of the request's own tenant, where it is suspended."""
         tenant, _ = admin().tenants.read(ctx.principal.tenant)

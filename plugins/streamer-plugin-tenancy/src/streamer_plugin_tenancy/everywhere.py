@@ -113,9 +113,12 @@ class TenantStores(Homes):
 
         def ask(store: Store) -> Sequence[str]:
             found = store.expired_connections(limit)
-            if store is not self.inner:
-                self.note_expired(store, found)
-            return found
+            if store is self.inner:
+                return found
+            # Whose connection it is the shared store says, as long as it is open.
+            over = [one for one in found if self.inner.get_connection(one) is None]
+            self.note_expired(store, over)
+            return over
 
         return list(dict.fromkeys(self._all(ask)))
 

@@ -9,6 +9,7 @@ from streamer_core.errors import ConfigurationError
 from streamer_core.model.tables import Credentials, OwnTables
 from streamer_core.ports import Store
 from streamer_plugin_tenancy.everywhere import TenantStores
+from streamer_plugin_tenancy.foreign import ForeignStore
 from streamer_plugin_tenancy.roles import TAG, TenantRoles
 from streamer_plugin_tenancy.settings import TablesSettings
 from streamer_plugin_tenancy.tenants import NOBODY
@@ -23,7 +24,8 @@ def open_tables(app: Streamer, shared: Store, tables: Mapping[str, TablesSetting
     own: dict[str, Store] = {}
     try:
         for tenant, given in tables.items():
-            own[tenant] = app.open_tenant_store(_tables_of(tenant, given))
+            store = app.open_tenant_store(_tables_of(tenant, given))
+            own[tenant] = ForeignStore(store, tenant) if given.role else store  # type: ignore[abstract]
     except BaseException:
         for store in own.values():
             store.close()
