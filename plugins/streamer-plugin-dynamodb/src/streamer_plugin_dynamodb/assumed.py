@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from botocore.credentials import CredentialProvider, DeferredRefreshableCredentials
-from botocore.session import Session
+from botocore.session import Session, get_session
 from pynamodb.connection import Connection
 
 from streamer_core.model.tables import Credentials
@@ -27,7 +28,14 @@ class AssumedConnection(Connection):
         providers = session.get_component("credential_provider").providers
         if providers != [self._given]:
             providers[:] = [self._given]  # the environment's are not to be fallen back on
+            # To read what AWS's API is takes longer than all else: once for all accounts.
+            session.register_component("data_loader", _loader())
         return session
+
+
+@cache
+def _loader() -> Any:
+    return get_session().get_component("data_loader")
 
 
 class _Given(CredentialProvider):  # type: ignore[misc] # botocore is not typed

@@ -8,8 +8,6 @@ from streamer_core.sections import Ms
 from streamer_plugin_tenancy.tenants import QUOTAS
 
 _PRICES = ("price_request", "price_second", "price_message", "price_gigabyte")
-
-
 _ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}")
 
 
