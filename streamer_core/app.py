@@ -28,6 +28,7 @@ from streamer_core.model.call import Health, Outgoing
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.handler import HandlerSpec, TopicSpec
 from streamer_core.model.request import Request
+from streamer_core.model.tables import OwnTables
 from streamer_core.ports import Change, Clock, Store, SystemClock, Transport
 from streamer_core.registry import Registry
 from streamer_core.settings import Settings
@@ -345,6 +346,23 @@ class Streamer:
                 "no plugin authenticates clients; try: pip install streamer-plugin-jwt, "
                 "or streamer-plugin-local for development"
             )
+
+    def open_tenant_store(self, tables: OwnTables) -> Store:
+        """Open a store of a tenant's own, for a plugin that keeps tenants in different places.
+
+        Raises:
+            ConfigurationError: the store cannot have such tables; the text names the tenant.
+        """
+        name = self.settings.core.store
+        given = {"name": name, "clock": self.clock, "tables": tables}
+        answers = self._provided("streamer_open_tenant_store", **given)
+        if not answers:
+            raise ConfigurationError(
+                f"the store {name!r} has no tables of a tenant's own, as {tables.tenant!r} is to "
+                f"have; take its section out, or use another store"
+            )
+        store: Store = _only(answers, "store", name, Store)
+        return store
 
     def _opened_store(self) -> Store:
         name = self.settings.core.store

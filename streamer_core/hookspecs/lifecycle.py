@@ -146,7 +146,8 @@ def streamer_health() -> Health | None:
                 return Health(name="disk", ok=free_mb > 100, detail=f"{free_mb} MB are free")
         ```
 
-    Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys).
+    Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys), tenancy
+    (tables of tenants that failed).
     """
 
 

@@ -25,7 +25,7 @@ class Queries(Database):
 
 
 def test_a_query_a_shard_counts_them_and_another_for_each_page_more(database: Database) -> None:
-    db, clock = Queries(database.prefix, database._connection), ManualClock()
+    db, clock = Queries(database.prefix, database.connection), ManualClock()
     store = DynamoStore(db, clock)
     for number in range(12):
         store.put_connection(a_connection(clock, f"c-{number}"))

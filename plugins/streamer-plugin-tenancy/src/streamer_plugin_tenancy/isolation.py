@@ -166,20 +166,29 @@ class IsolatedStore(WrappedStore):
     ) -> Enqueued:
         """Store a request of the tenant, with counts of the tenant."""
         self._check_new(request, counts)
-        return self.inner.enqueue(request, counts=counts, worker=worker, lease_until=lease_until)
+        return self._stored(
+            self.inner.enqueue(request, counts=counts, worker=worker, lease_until=lease_until)
+        )
 
     def enqueue_all(self, those: Sequence[Enqueuing]) -> Sequence[Enqueued | StoreError]:
         """Store requests of the tenant, with counts of the tenant."""
         for one in those:
             self._check_new(one.request, one.counts)
-        return self.inner.enqueue_all(those)
+        return [
+            self._stored(one) if isinstance(one, Enqueued) else one
+            for one in self.inner.enqueue_all(those)
+        ]
 
     def _check_new(self, request: Request, counts: Sequence[Count]) -> None:
         self._check("enqueue", request.tenant)
         self._check_counts("enqueue", request.tenant, (*counts, *request.settle))
         if request.connection_id is not None:
             self._check_connection("enqueue", request.connection_id)
-        self._noted(request)
+
+    def _stored(self, found: Enqueued) -> Enqueued:
+        """Refuse what was there before under that ref, where it is another tenant's."""
+        self._check("enqueue", self._noted(found.request).tenant)
+        return found
 
     def get(self, ref: str) -> Request | None:
         """Give a request of the tenant, or None."""
