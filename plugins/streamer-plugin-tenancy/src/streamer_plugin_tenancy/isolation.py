@@ -21,7 +21,7 @@ from streamer_core.errors import NotFound, StoreError
 from streamer_core.log import get_logger
 from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
-from streamer_core.model.ids import request_subject, tenant_of
+from streamer_core.model.ids import ref_of, request_subject, tenant_of
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request
 from streamer_core.model.update import Update
@@ -166,29 +166,22 @@ class IsolatedStore(WrappedStore):
     ) -> Enqueued:
         """Store a request of the tenant, with counts of the tenant."""
         self._check_new(request, counts)
-        return self._stored(
-            self.inner.enqueue(request, counts=counts, worker=worker, lease_until=lease_until)
-        )
+        return self.inner.enqueue(request, counts=counts, worker=worker, lease_until=lease_until)
 
     def enqueue_all(self, those: Sequence[Enqueuing]) -> Sequence[Enqueued | StoreError]:
         """Store requests of the tenant, with counts of the tenant."""
         for one in those:
             self._check_new(one.request, one.counts)
-        return [
-            self._stored(one) if isinstance(one, Enqueued) else one
-            for one in self.inner.enqueue_all(those)
-        ]
+        return self.inner.enqueue_all(those)
 
     def _check_new(self, request: Request, counts: Sequence[Count]) -> None:
         self._check("enqueue", request.tenant)
         self._check_counts("enqueue", request.tenant, (*counts, *request.settle))
         if request.connection_id is not None:
             self._check_connection("enqueue", request.connection_id)
-
-    def _stored(self, found: Enqueued) -> Enqueued:
-        """Refuse what was there before under that ref, where it is another tenant's."""
-        self._check("enqueue", self._noted(found.request).tenant)
-        return found
+        if request.ref != ref_of(request.tenant, request.user, request.id):
+            self._refuse("enqueue")  # what lies there may be anybody's
+        self._noted(request)
 
     def get(self, ref: str) -> Request | None:
         """Give a request of the tenant, or None."""
