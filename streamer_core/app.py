@@ -246,7 +246,11 @@ class Streamer:
         return health.ask(self.runtime)
 
     def drain(self, timeout_s: float) -> None:
-        """Let running handlers end; ask them to stop at half time; give back what is left."""
+        """Let running handlers end; ask them to stop at half time; give back what is left.
+
+        What is given back was asked to stop, too, however short the time: nobody waits for it, but
+        a thread that goes on holds up its process.
+        """
         self.runtime.draining.set()
         began = self.clock.monotonic()
         while (running := self.runtime.pulse.running) and self._within(began, timeout_s):
@@ -255,6 +259,7 @@ class Streamer:
                     one.stop("drain")
             time.sleep(_DRAIN_STEP_S)
         for one in self.runtime.pulse.running:
+            one.stop("drain")
             one.inside(one.release)
 
     def flush(self) -> None:

@@ -20,6 +20,7 @@ from streamer_core.markers import hookimpl
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.message import Mode
 from streamer_core.model.policy import Again
+from streamer_core.model.tables import OwnTables
 from streamer_core.plugins import Found
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
 
@@ -267,6 +268,11 @@ class Recorder:
     @hookimpl
     def streamer_open_store(self, name: str, clock: ManualClock) -> MemoryStore:
         self.note("open_store", name)
+        return MemoryStore(clock)
+
+    @hookimpl
+    def streamer_open_tenant_store(self, clock: ManualClock, tables: OwnTables) -> MemoryStore:
+        self.note("open_tenant_store", tables.tenant)
         return MemoryStore(clock)
 
     @hookimpl
@@ -710,6 +716,12 @@ def test_listing_actions_asks_for_each_handler(connected: Stage) -> None:
         *(["authorize call action", "route"] * len(connected.app.registry)),
         ANSWERED,
     ]
+
+
+def test_a_store_of_a_tenants_own_is_provided(connected: Stage) -> None:
+    store = connected.app.open_tenant_store(OwnTables(tenant="acme"))
+    assert store is not connected.app.store
+    assert connected.taken() == ["open_tenant_store acme"]
 
 
 def test_asking_for_health_asks_who_may_see_it(connected: Stage) -> None:
