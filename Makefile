@@ -35,10 +35,11 @@ demo: $(STAMP) ## Run the quickstart: gateway, worker and client in one go
 
 # `coverage run` rather than pytest-cov: it starts before anything is imported that it measures.
 # Child processes are measured too (`patch` in pyproject.toml). conftest.py says which tests stay
-# together in one of the processes.
+# together in one of the processes; what takes longest is collected first.
 test: $(STAMP) $(EMULATORS) $(SAM) ## Run all tests; coverage of lines and branches must reach 90 %
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest --numprocesses $(PROCESSES) --dist loadgroup
+	@$(PY) -m coverage run -m pytest --numprocesses $(PROCESSES) --dist loadscope \
+		--no-loadscope-reorder
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --fail-under=90
 

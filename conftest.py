@@ -1,4 +1,4 @@
-"""What goes together where the tests run in several processes: `pytest -n 2 --dist loadgroup`.
+"""How the tests run in several processes: `pytest -n 2 --dist loadscope`.
 
 A file's tests stay together, since fixtures are made for a module; what shares a deployment or an
 emulator that takes long to start does so, too.
@@ -11,15 +11,15 @@ And what is not measured: `@pytest.mark.uncovered` is for tests that run for lon
 import gc
 import os
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import coverage
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
-ROOT = Path(__file__).parent
 TOGETHER = ("tests/e2e/aws", "plugins/streamer-plugin-apigateway")
+EMULATORS = ("moto", "ministack")
 _IN_CHILDREN = "COVERAGE_PROCESS_CONFIG"  # by which coverage's `patch = subprocess` finds it
 
 _UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -27,11 +27,22 @@ settings.register_profile("streamer", deadline=None, suppress_health_check=_UNCH
 settings.load_profile("streamer")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name each test's group."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each process a group of tests at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        if folder := next((one for one in TOGETHER if path.startswith(f"{one}/")), None):
+            return folder
+        # A file whose tests all run on several emulators is as many groups.
+        emulator = next((one for one in EMULATORS if f"[{one}" in name), "")
+        return f"{path}@{emulator}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Have tests grouped as we want it."""
+    return Scheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,13 +72,3 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         if in_children is not None:
             os.environ[_IN_CHILDREN] = in_children
         measuring.start()
-
-
-def _group(item: pytest.Item) -> str:
-    path = item.path.relative_to(ROOT).as_posix()
-    for folder in TOGETHER:
-        if path.startswith(f"{folder}/"):
-            return folder
-    spec = getattr(item, "callspec", None)
-    # A file whose tests all run on several emulators is as many groups.
-    return f"{path}@{spec.params.get('endpoint') if spec else None}"

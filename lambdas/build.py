@@ -11,7 +11,7 @@ import; the others only what a function without handlers needs.
 botocore, which does boto3's work, comes along, though Lambda has both: so the functions run with
 the version that was tested, and not with another one some day. boto3 is left out, and so is what
 botocore tells of several hundred services that Streamer never calls, unless something else that is
-installed requires them, or `requirements.txt` names them.
+installed requires them (by an extra: where any extra is named), or `requirements.txt` names them.
 """
 
 import argparse
@@ -174,7 +174,10 @@ def _calls_more_of_aws(folder: Path, named: Sequence[str]) -> bool:
     """Tell whether anything but what Streamer itself brings asks for boto3 or botocore."""
     if any(re.match(r"boto(3|core)\b", one) for one in named):
         return True
-    requires = re.compile(r"^Requires-Dist: boto(3|core)\b", re.MULTILINE)
+    # What only an extra requires counts where an extra is named, as in streamer-plugin-jwt[aws].
+    extras = any("[" in one for one in named)
+    ending = "" if extras else r"(?!.*\bextra *==)"
+    requires = re.compile(r"^Requires-Dist: boto(3|core)\b" + ending, re.MULTILINE)
     return any(
         requires.search(path.read_text("utf-8"))
         for path in folder.glob("*.dist-info/METADATA")

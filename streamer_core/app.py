@@ -28,6 +28,7 @@ from streamer_core.model.call import Health, Outgoing
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.handler import HandlerSpec, TopicSpec
 from streamer_core.model.request import Request
+from streamer_core.model.tables import OwnTables
 from streamer_core.ports import Change, Clock, Store, SystemClock, Transport
 from streamer_core.registry import Registry
 from streamer_core.settings import Settings
@@ -245,7 +246,11 @@ class Streamer:
         return health.ask(self.runtime)
 
     def drain(self, timeout_s: float) -> None:
-        """Let running handlers end; ask them to stop at half time; give back what is left."""
+        """Let running handlers end; ask them to stop at half time; give back what is left.
+
+        What is given back was asked to stop, too, however short the time: nobody waits for it, but
+        a thread that goes on holds up its process.
+        """
         self.runtime.draining.set()
         began = self.clock.monotonic()
         while (running := self.runtime.pulse.running) and self._within(began, timeout_s):
@@ -254,6 +259,7 @@ class Streamer:
                     one.stop("drain")
             time.sleep(_DRAIN_STEP_S)
         for one in self.runtime.pulse.running:
+            one.stop("drain")
             one.inside(one.release)
 
     def flush(self) -> None:
@@ -345,6 +351,23 @@ class Streamer:
                 "no plugin authenticates clients; try: pip install streamer-plugin-jwt, "
                 "or streamer-plugin-local for development"
             )
+
+    def open_tenant_store(self, tables: OwnTables) -> Store:
+        """Open a store of a tenant's own, for a plugin that keeps tenants in different places.
+
+        Raises:
+            ConfigurationError: the store cannot have such tables; the text names the tenant.
+        """
+        name = self.settings.core.store
+        given = {"name": name, "clock": self.clock, "tables": tables}
+        answers = self._provided("streamer_open_tenant_store", **given)
+        if not answers:
+            raise ConfigurationError(
+                f"the store {name!r} has no tables of a tenant's own, as {tables.tenant!r} is to "
+                f"have; take its section out, or use another store"
+            )
+        store: Store = _only(answers, "store", name, Store)
+        return store
 
     def _opened_store(self) -> Store:
         name = self.settings.core.store

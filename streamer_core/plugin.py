@@ -11,6 +11,7 @@ from streamer_core.model.message import Message, Mode, Options, Priority
 from streamer_core.model.policy import Again, GiveUp, Policy, Verdict
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Failure, Request, Snapshot, Status
+from streamer_core.model.tables import Credentials, OwnTables
 from streamer_core.model.update import Update
 from streamer_core.ports import Change, Clock, Delivery, Store, Transport
 from streamer_core.records import record
@@ -25,6 +26,7 @@ __all__ = [
     "ConfigurationError",
     "Connection",
     "Count",
+    "Credentials",
     "Delivery",
     "Failure",
     "GiveUp",
@@ -38,6 +40,7 @@ __all__ = [
     "Ms",
     "Options",
     "Outgoing",
+    "OwnTables",
     "Panel",
     "Policy",
     "Principal",

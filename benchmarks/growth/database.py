@@ -14,8 +14,7 @@ from benchmarks.growth.verbs import USERS, Verbs, owner, typical
 from benchmarks.options import Options
 from benchmarks.report import Report
 from streamer_core.model.request import Status
-from streamer_core.ports import Store, SystemClock
-from streamer_core.ports.store import Query
+from streamer_core.ports import Query, Store, SystemClock
 
 SIZES, QUICK_SIZES = (1_000, 10_000, 100_000, 300_000, 1_000_000), (100, 300, 1_000)
 LIVED, QUICK_LIVED = 10_000, 300

@@ -1,6 +1,5 @@
 """A stored request as its operator sees it: all of it, failures with their stacks included."""
 
-from dataclasses import asdict
 from typing import Any
 
 from streamer_core.cli import output
@@ -30,20 +29,6 @@ def row(request: Request) -> tuple[str, ...]:
 def summary(request: Request) -> dict[str, Any]:
     """Give what the list knows of a request, for a script."""
     return view(request) | {"tenant": request.tenant, "user": request.user}
-
-
-def record(request: Request) -> dict[str, Any]:
-    """Give everything, for a script."""
-    return summary(request) | {
-        "scopes": sorted(request.scopes),
-        "payload": dict(request.payload),
-        "metadata": dict(request.metadata),
-        "policy": asdict(request.policy),
-        "worker": request.worker,
-        "lease_until": request.lease_until,
-        "checkpoint": request.checkpoint,
-        "failures": [asdict(failure) for failure in request.failures],
-    }
 
 
 def print_record(request: Request) -> None:

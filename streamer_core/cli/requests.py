@@ -8,7 +8,8 @@ from streamer_core.app import Streamer
 from streamer_core.cli import follow, options, output
 from streamer_core.cli.problem import Code, Problem, note
 from streamer_core.cli.project import Project, pass_project
-from streamer_core.cli.record import COLUMNS, print_record, record, row, summary
+from streamer_core.cli.record import COLUMNS, print_record, row, summary
+from streamer_core.engine.visible import whole
 from streamer_core.errors import Conflict, NotFound
 from streamer_core.model.ids import ref_of
 from streamer_core.model.request import Request, Status
@@ -123,7 +124,7 @@ def show(project: Project, name: str, tenant: str | None, user: str | None, as_j
     if request is None:
         raise _unknown(name)
     if as_json:
-        output.json_lines([record(request)])
+        output.json_lines([whole(request)])
     else:
         print_record(request)
 

@@ -4,6 +4,7 @@
 redrive      store the new request, `redriven_from` the old       by any process, also a command,
                                                                   which cannot send
 introduce    tell the old one's followers, and subscribe them     by whoever runs the new one
+refer        the same for one who asks for the old one later      by whoever answers it
 ```
 Whoever runs it introduces it before its handler: no follower can miss its end, however soon.
 """
@@ -14,6 +15,7 @@ from streamer_core.engine.report import StoredExecution
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Conflict, NotFound, StoreError
 from streamer_core.model import encode
+from streamer_core.model.call import Outgoing
 from streamer_core.model.connection import Connection
 from streamer_core.model.ids import ref_of, request_subject
 from streamer_core.model.request import Request, Status
@@ -43,9 +45,7 @@ def redrive_record(rt: Runtime, old: Request, *, delay_ms: int = 0) -> Request:
     if old.status is not Status.FAILED:
         raise Conflict(f"request {old.ref} is {old.status.wire}; only a failed one is redriven")
     now = rt.clock.now()
-    # A second redrive of the same dead letter finds the first, by the same id; one of a later
-    # request of the old id, which is free again once the old one is forgotten, does not.
-    new_id = f"{old.id[:_ID_CHARS]}.redrive-{old.ref[:8]}{old.created_at:x}"
+    new_id = _new_id(old)
     new = Request(
         ref=ref_of(old.tenant, old.user, new_id),
         id=new_id,
@@ -72,6 +72,33 @@ def redrive_record(rt: Runtime, old: Request, *, delay_ms: int = 0) -> Request:
     return answer.request
 
 
+def _new_id(old: Request) -> str:
+    """Give the id of a dead letter's redrive.
+
+    A second redrive of the same dead letter finds the first, by the same id; one of a later request
+    of the old id, which is free again once the old one is forgotten, does not.
+    """
+    return f"{old.id[:_ID_CHARS]}.redrive-{old.ref[:8]}{old.created_at:x}"
+
+
+def refer(rt: Runtime, connection: Connection, old: Request) -> list[Outgoing]:
+    """Give what tells a connection of a failed request's redrive, where there is one.
+
+    It follows the new one from here on.
+    """
+    if old.status is not Status.FAILED:
+        return []
+    new = rt.store.get(ref_of(old.tenant, old.user, _new_id(old)))
+    if new is None:
+        return []
+    rt.store.subscribe(request_subject(new.ref), connection.id, expires_at=connection.expires_at)
+    return [_told(rt, new)]
+
+
+def _told(rt: Runtime, new: Request) -> Outgoing:
+    return encode.acknowledgment(rt.clock.now(), new, "Redriven")
+
+
 def introduce(execution: StoredExecution) -> None:
     """Tell those who follow the old request of the new one, and have them follow it.
 
@@ -80,7 +107,7 @@ def introduce(execution: StoredExecution) -> None:
     rt, request = execution.rt, execution.request
     try:
         if newcomers := _newcomers(rt, request):
-            message = encode.acknowledgment(rt.clock.now(), request, "Redriven")
+            message = _told(rt, request)
             for one in newcomers:
                 deliver.send_patiently(rt, message, one.id)
                 # Only then: a crash in between has it told once more, by the next run.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streamer_core.engine import about, deliver, settle, topics, visible
+from streamer_core.engine import about, deliver, redrive, settle, topics, visible
 from streamer_core.engine.finish import measure_end
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
@@ -96,7 +96,8 @@ def subscribe(rt: Runtime, connection: Connection, message: Message) -> Received
     visible.find(rt, connection.principal, ref, "subscribe")
     rt.store.subscribe(request_subject(ref), connection.id, expires_at=connection.expires_at)
     request = visible.find(rt, connection.principal, ref, "subscribe")
-    return _about(rt, message, request, *_present(rt, request))
+    more = [*_present(rt, request), *redrive.refer(rt, connection, request)]
+    return _about(rt, message, request, *more)
 
 
 def _present(rt: Runtime, request: Request) -> list[Outgoing]:

@@ -7,7 +7,7 @@ comes twice the client drops by its `seq`.
 from collections.abc import Mapping
 from typing import Any
 
-from streamer_core.engine import visible
+from streamer_core.engine import redrive, visible
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import Invalid, Refused
 from streamer_core.model import encode
@@ -58,7 +58,7 @@ def _one(rt: Runtime, connection: Connection, request_id: str, last_seq: int) ->
     visible.find(rt, principal, ref, "resume")
     rt.store.subscribe(request_subject(ref), connection.id, expires_at=connection.expires_at)
     request = visible.find(rt, principal, ref, "resume")
-    return replay(rt, request, last_seq)
+    return [*replay(rt, request, last_seq), *redrive.refer(rt, connection, request)]
 
 
 def replay(rt: Runtime, request: Request, last_seq: int) -> list[Outgoing]:

@@ -59,6 +59,8 @@ def sweep(rt: Runtime) -> Swept:
         purged=_purge(rt),
     )
     rt.tell("streamer_on_sweep")
+    if rt.measuring:  # to count them is no work for nothing
+        rt.measure("connection.stored", rt.store.count_connections(), "gauge")
     return swept
 
 

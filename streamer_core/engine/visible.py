@@ -1,5 +1,6 @@
 """Who may see a request: its owner, an admin of its tenant, and nobody else."""
 
+from dataclasses import asdict
 from typing import Any
 
 from streamer_core.engine.runtime import Runtime
@@ -53,6 +54,22 @@ def ref_in(principal: Principal, message: Message) -> str:
 def view(request: Request) -> dict[str, Any]:
     """Show a request as its owner may see it: no failure's kind or stack, no worker."""
     return summary(request) | dict(request.outcome or {})
+
+
+def whole(request: Request) -> dict[str, Any]:
+    """Show a request to an operator: all of it, failures with their stacks included."""
+    return view(request) | {
+        "tenant": request.tenant,
+        "user": request.user,
+        "scopes": sorted(request.scopes),
+        "payload": dict(request.payload),
+        "metadata": dict(request.metadata),
+        "policy": asdict(request.policy),
+        "worker": request.worker,
+        "lease_until": request.lease_until,
+        "checkpoint": request.checkpoint,
+        "failures": [asdict(failure) for failure in request.failures],
+    }
 
 
 def summary(request: Request) -> dict[str, Any]:

@@ -59,7 +59,11 @@ from streamer_core.hookspecs.routing import (
     streamer_receive,
     streamer_route,
 )
-from streamer_core.hookspecs.storage import streamer_open_store, streamer_wrap_store
+from streamer_core.hookspecs.storage import (
+    streamer_open_store,
+    streamer_open_tenant_store,
+    streamer_wrap_store,
+)
 from streamer_core.hookspecs.transport import (
     streamer_deliver,
     streamer_fan_out,
@@ -91,6 +95,7 @@ __all__ = [
     "streamer_on_transition",
     "streamer_on_update",
     "streamer_open_store",
+    "streamer_open_tenant_store",
     "streamer_open_transport",
     "streamer_park",
     "streamer_receive",

@@ -40,8 +40,8 @@ def streamer_startup(app: Any) -> None:
                     raise ConfigurationError("[streamer] allow_query_token must be off here")
         ```
 
-    Added in 0.1. Implemented by: circuitbreaker, otel, xray, cloudwatch (begins to write at each
-    interval).
+    Added in 0.1. Implemented by: circuitbreaker, ratelimit (both check what their settings name),
+    otel, xray, cloudwatch (begins to write at each interval).
     """
 
 
@@ -146,7 +146,8 @@ def streamer_health() -> Health | None:
                 return Health(name="disk", ok=free_mb > 100, detail=f"{free_mb} MB are free")
         ```
 
-    Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys).
+    Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys), tenancy
+    (tables of tenants that failed).
     """
 
 

@@ -1,6 +1,7 @@
 """The store: opened, and wrapped."""
 
 from streamer_core.markers import hookspec
+from streamer_core.model.tables import OwnTables
 from streamer_core.ports import Clock, Store
 
 
@@ -40,6 +41,48 @@ def streamer_open_store(name: str, clock: Clock) -> Store | None:
         ```
 
     Added in 0.1. Implemented by: sqlite, dynamodb.
+    """
+
+
+@hookspec
+def streamer_open_tenant_store(name: str, clock: Clock, tables: OwnTables) -> Store | None:
+    """Open a store of a tenant's own, beside the one of that name.
+
+    Called: once in each process for each tenant that has such a store, right after the other was
+    opened, by the plugin that knows them, through `Streamer.open_tenant_store`.
+    Answers (provide): every plugin is asked; answer to your own name alone. None: not mine. No
+    answer, or two, stop the start and name the setting, or both plugins.
+
+    Args:
+        name: the setting `[streamer] store`.
+        clock: the time that every rule of the store goes by.
+        tables: whose it is, and where.
+
+    Returns:
+        An open store that shares nothing with the other one but settings and, if need be, the
+        client; it passes `streamer_core.testing.contracts.StoreContract`.
+
+    Raises:
+        ConfigurationError: the tables cannot be the tenant's own, as where they are the shared
+            ones. This and any other error stop the start.
+
+    Blocks: may; nothing is served yet. Make no call: a tenant's account that does not answer must
+    keep nobody else from starting.
+
+    Example:
+        ```python
+        from streamer_core.markers import hookimpl
+        from streamer_core.testing import MemoryStore
+
+        class ScratchPlugin:
+            def __init__(self, settings, app): ...
+
+            @hookimpl
+            def streamer_open_tenant_store(self, name, clock, tables):
+                return MemoryStore(clock) if name == "scratch" else None
+        ```
+
+    Added in 0.1. Implemented by: dynamodb, sqlite.
     """
 
 

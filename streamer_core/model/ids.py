@@ -4,7 +4,7 @@ import hashlib
 import re
 from functools import lru_cache
 
-_REF_BYTES = 16
+_TENANT_BYTES, _REQUEST_BYTES = 4, 12
 _LENGTH = re.compile(r"[0-9]{1,9}")
 REF = re.compile(r"[0-9a-f]{32}")
 
@@ -12,18 +12,29 @@ REF = re.compile(r"[0-9a-f]{32}")
 def ref_of(tenant: str, user: str, request_id: str) -> str:
     """Give the key of the request that `request_id` names for this user: 32 hex digits.
 
-    The parts are hashed with their lengths before them, so that no two identities share a key by
-    moving a character from one part to the next.
+    The first eight are `tenant_part`: a store that keeps tenants in different places finds the one
+    of a request by them. The others are of all three parts, hashed with their lengths before them,
+    so that no two identities share a key by moving a character from one part to the next.
     """
-    digest = _begun(tenant, user).copy()
+    part, begun = _begun(tenant, user)
+    digest = begun.copy()
     digest.update(_with_length(request_id))
-    return digest.hexdigest()
+    return part + digest.hexdigest()
+
+
+def tenant_part(tenant: str) -> str:
+    """Give what the refs of a tenant's requests begin with: 8 hex digits.
+
+    It is a hint of where to look, and proves nothing: tenants may share it.
+    """
+    return hashlib.blake2b(_with_length(tenant), digest_size=_TENANT_BYTES).hexdigest()
 
 
 @lru_cache(maxsize=4096)
-def _begun(tenant: str, user: str) -> "hashlib.blake2b":
+def _begun(tenant: str, user: str) -> tuple[str, "hashlib.blake2b"]:
     """Hash what all of a user's requests begin with."""
-    return hashlib.blake2b(_with_length(tenant) + _with_length(user), digest_size=_REF_BYTES)
+    begun = hashlib.blake2b(_with_length(tenant) + _with_length(user), digest_size=_REQUEST_BYTES)
+    return tenant_part(tenant), begun
 
 
 def _with_length(part: str) -> bytes:

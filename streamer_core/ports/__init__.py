@@ -1,7 +1,8 @@
 """What the engine asks of the world: a store, a transport, a clock."""
 
 from streamer_core.ports.clock import Clock, SystemClock
-from streamer_core.ports.store import (
+from streamer_core.ports.store import Store
+from streamer_core.ports.stored import (
     Change,
     ChangeKind,
     Counted,
@@ -12,7 +13,6 @@ from streamer_core.ports.store import (
     Held,
     Page,
     Query,
-    Store,
     Value,
 )
 from streamer_core.ports.transport import Delivery, Transport

@@ -1,6 +1,6 @@
 """A store that keeps everything in memory, and fails on request."""
 
-from streamer_core.ports.store import Feed
+from streamer_core.ports import Feed
 from streamer_core.testing.memory.connections import ConnectionVerbs
 from streamer_core.testing.memory.data import MemoryData
 from streamer_core.testing.memory.faults import Faults, verb

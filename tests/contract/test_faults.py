@@ -6,7 +6,7 @@ import pytest
 
 from streamer_core.errors import LostLease, StoreError, Throttled, TransportError
 from streamer_core.model.request import Request
-from streamer_core.ports.store import Change, Feed
+from streamer_core.ports import Change, Feed
 from streamer_core.ports.transport import Delivery
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
 from streamer_core.testing.contracts.build import a_chunk, a_request

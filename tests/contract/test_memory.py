@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import settings
 
+from streamer_core.ports import Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Store
 from streamer_core.testing.contracts import StoreContract, TransportContract
 from streamer_core.testing.contracts.machine import StoreMachine
 from streamer_core.testing.store import MemoryData, MemoryStore

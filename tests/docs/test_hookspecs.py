@@ -24,6 +24,7 @@ from streamer_core.model.counter import Count
 from streamer_core.model.message import Message, Mode
 from streamer_core.model.policy import Again, GiveUp
 from streamer_core.model.request import Failure, Request, Status
+from streamer_core.model.tables import OwnTables
 from streamer_core.model.update import Kind, Update
 from streamer_core.plugins import Found
 from streamer_core.ports import Change, ChangeKind, Delivery
@@ -174,6 +175,7 @@ CHANGE = Change(kind=ChangeKind.DUE, ref="f00d", due_at=NOW + 1)
 GIVEN: Mapping[str, Any] = {
     "name": "scratch",
     "deadline": NOW + 1000,
+    "tables": OwnTables(tenant="acme"),
     "handshake": Handshake(connection_id="c-1", token="key-of-ada"),
     "principal": ADA,
     "verb": "call",
@@ -286,6 +288,12 @@ def test_its_example_loads_and_is_called(case: Case) -> None:
 @shows("streamer_open_store")
 def test_the_store_is_open(case: Case) -> None:
     assert isinstance(case.app.store, MemoryStore)
+    assert case.call(name="other") == []
+
+
+@shows("streamer_open_tenant_store")
+def test_the_tenants_store_is_another(case: Case) -> None:
+    assert case.app.open_tenant_store(OwnTables(tenant="acme")) is not case.app.store
     assert case.call(name="other") == []
 
 

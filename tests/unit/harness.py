@@ -183,6 +183,7 @@ class Rig:
         open_store: opens another store than one in memory; two rigs may share its data.
         found: plugins to load as an installation does, before those objects.
         sections: the settings of those.
+        stored_by: the setting `[streamer] store`, for plugins that ask.
         core: settings of `[streamer]`; durations in seconds or as text.
     """
 
@@ -196,6 +197,7 @@ class Rig:
         open_store: Callable[[ManualClock], Any] | None = None,
         found: Sequence[Found] = (),
         sections: Mapping[str, Any] | None = None,
+        stored_by: str = "memory",
         **core: Any,
     ) -> None:
         self.clock: ManualClock = beside.clock if beside else ManualClock()
@@ -206,7 +208,7 @@ class Rig:
         self.seen = Observer()
         self.waker = Waker()
         self.app: Streamer = Streamer(
-            Settings.of({"store": "memory", "transport": "memory", **core}, sections),
+            Settings.of({"store": stored_by, "transport": "memory", **core}, sections),
             store=self.store,
             transport=self.transport,
             clock=self.clock,
@@ -233,7 +235,7 @@ class Rig:
         self.pulse.beat(advance_ms)
 
     def stored(self, ref: str) -> Request:
-        request = self.store.get(ref)
+        request = self.app.store.get(ref)
         assert request is not None
         return request
 
@@ -246,7 +248,8 @@ class Rig:
 
     def claim(self, ref: str, *, lease_ms: int = 30_000) -> Request:
         """Take a request as another worker would that then says nothing."""
-        taken = self.store.claim(ref, worker="elsewhere", lease_until=self.clock.now() + lease_ms)
+        lease_until = self.clock.now() + lease_ms
+        taken = self.app.store.claim(ref, worker="elsewhere", lease_until=lease_until)
         assert taken is not None
         return taken
 

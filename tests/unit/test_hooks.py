@@ -20,6 +20,7 @@ from streamer_core.markers import hookimpl
 from streamer_core.model.connection import Connection, Handshake
 from streamer_core.model.message import Mode
 from streamer_core.model.policy import Again
+from streamer_core.model.tables import OwnTables
 from streamer_core.plugins import Found
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
 
@@ -270,6 +271,11 @@ class Recorder:
         return MemoryStore(clock)
 
     @hookimpl
+    def streamer_open_tenant_store(self, clock: ManualClock, tables: OwnTables) -> MemoryStore:
+        self.note("open_tenant_store", tables.tenant)
+        return MemoryStore(clock)
+
+    @hookimpl
     def streamer_wrap_store(self) -> None:
         self.note("wrap_store")
 
@@ -439,6 +445,7 @@ CAME = ("on_metric message.received",)
 """What is measured of a message before anything else happens."""
 SENT = ("on_metric message.sent", "on_metric message.latency")
 """What is measured of a message that was pushed."""
+SWEPT = ("on_sweep", "on_metric connection.stored")
 ANSWERED = "on_metric message.answered"
 
 
@@ -586,7 +593,7 @@ def test_an_async_request(connected: Stage) -> None:
         ANSWERED,
     ]
     assert connected.app.sweep().woken == 1
-    assert connected.taken() == ["on_metric request.oldest", "dispatch high", "on_sweep"]
+    assert connected.taken() == ["on_metric request.oldest", "dispatch high", *SWEPT]
     assert connected.app.work()
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
@@ -630,7 +637,7 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
         "on_transition PROCESSING RETRYING",
     ]
     connected.app.sweep()
-    assert connected.taken() == ["on_metric request.oldest", "schedule normal", "on_sweep"]
+    assert connected.taken() == ["on_metric request.oldest", "schedule normal", *SWEPT]
     connected.clock.advance(1_000)
     assert connected.app.work()
     assert connected.taken() == [
@@ -709,6 +716,12 @@ def test_listing_actions_asks_for_each_handler(connected: Stage) -> None:
         *(["authorize call action", "route"] * len(connected.app.registry)),
         ANSWERED,
     ]
+
+
+def test_a_store_of_a_tenants_own_is_provided(connected: Stage) -> None:
+    store = connected.app.open_tenant_store(OwnTables(tenant="acme"))
+    assert store is not connected.app.store
+    assert connected.taken() == ["open_tenant_store acme"]
 
 
 def test_asking_for_health_asks_who_may_see_it(connected: Stage) -> None:

@@ -3,7 +3,14 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streamer_core.model.ids import ref_of, request_subject, tenant_key, tenant_of, topic_subject
+from streamer_core.model.ids import (
+    ref_of,
+    request_subject,
+    tenant_key,
+    tenant_of,
+    tenant_part,
+    topic_subject,
+)
 
 text = st.text(st.characters(), max_size=6)
 identity = st.tuples(text, text, text)
@@ -25,6 +32,16 @@ def test_a_ref_is_32_hex_digits(one: tuple[str, str, str]) -> None:
     assert len(ref) == 32
     assert set(ref) <= set("0123456789abcdef")
     assert request_subject(ref) == f"request/{ref}"
+
+
+@given(identity, identity)
+def test_a_ref_begins_with_its_tenant(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    ref, beside = ref_of(*one), ref_of(one[0], *other[1:])
+    assert ref[:8] == beside[:8] == tenant_part(one[0])
+    assert (one[1:] == other[1:]) == (ref[8:] == beside[8:])
+    assert (one[0] == other[0]) == (tenant_part(one[0]) == tenant_part(other[0]))
 
 
 @given(st.tuples(text, text), st.tuples(text, text))

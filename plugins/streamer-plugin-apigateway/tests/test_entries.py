@@ -15,8 +15,7 @@ from streamer_core.markers import hookimpl
 from streamer_core.model.call import Outgoing
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Status
-from streamer_core.ports import Change, SystemClock
-from streamer_core.ports.store import ChangeKind
+from streamer_core.ports import Change, ChangeKind, SystemClock
 from streamer_core.testing import MemoryStore, MemoryTransport
 from streamer_core.testing.contracts.build import a_request
 from tests.samples import aws_events

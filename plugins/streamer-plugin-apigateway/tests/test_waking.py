@@ -13,8 +13,7 @@ from streamer_plugin_apigateway.waking import LONGEST_DELAY_S
 
 from streamer_core.model.call import Outgoing
 from streamer_core.model.message import Priority
-from streamer_core.ports import Change
-from streamer_core.ports.store import ChangeKind
+from streamer_core.ports import Change, ChangeKind
 from streamer_core.testing import ManualClock
 from tests.emulators import REGION
 

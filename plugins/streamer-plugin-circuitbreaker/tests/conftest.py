@@ -26,6 +26,7 @@ class Observer:
     def __init__(self) -> None:
         self.changes: list[tuple[str, str, str]] = []
         self.metrics: list[tuple[str, dict[str, str]]] = []
+        self.states: list[tuple[str, float]] = []
 
     @hookimpl
     def streamer_on_circuit_change(self, name: str, before: str, after: str) -> None:
@@ -33,7 +34,11 @@ class Observer:
 
     @hookimpl
     def streamer_on_metric(self, metric: Any) -> None:
-        self.metrics.append((metric.name, dict(metric.tags)))
+        if metric.unit == "gauge":
+            assert metric.name == "circuit.state"
+            self.states.append((metric.tags["circuit"], metric.value))
+        else:
+            self.metrics.append((metric.name, dict(metric.tags)))
 
 
 def _depend(*, fails: bool) -> None:

@@ -143,6 +143,41 @@ def test_which_ends_are_failures(
         assert process.row()["calls"] == "1", "an end that does not count is no call"
 
 
+# -- its gauge
+
+
+def test_its_state_is_measured_once_an_interval_and_when_it_changes(processes: Any) -> None:
+    process = processes.start(minimum_calls=1, failure_rate=0.001, open_for="40s", probes=2)
+    states = process.seen.states
+    process.uses(50)
+    processes.clock.advance(999)
+    process.uses(50)
+    assert states == [("ledger", 0)]
+    processes.clock.advance(1)
+    process.uses(50)
+    assert states == [("ledger", 0)] * 2
+    process.use(fails=True)
+    assert process.uses(50) == 0
+    assert states[2:] == [("ledger", 2)]
+    processes.clock.advance(1000)
+    assert process.uses(50) == 0
+    assert states[3:] == [("ledger", 2)], "as long as somebody asks"
+    processes.clock.advance(40_000)
+    process.uses(2)
+    assert states[4:] == [("ledger", 1), ("ledger", 0)]
+
+
+def test_each_process_measures_what_it_reads(processes: Any) -> None:
+    one, other = processes.start(minimum_calls=1), processes.start(minimum_calls=1)
+    other.use()
+    one.use(fails=True)
+    other.use()
+    assert other.seen.states == [("ledger", 0)]
+    processes.clock.advance(1000)
+    other.use()
+    assert other.seen.states == [("ledger", 0), ("ledger", 2)]
+
+
 # -- open
 
 
@@ -485,6 +520,17 @@ def test_an_open_circuit_is_not_forgotten_and_a_closed_one_is(processes: Any) ->
     assert process.plugin.circuits.rows() == []
     assert process.use(fails=True), "and it begins anew"
     assert process.seen.changes[-1] == ("ledger", "closed", "open")
+
+
+def test_all_circuits_are_listed(processes: Any) -> None:
+    """Also where there are more than the store lists at once."""
+    process = processes.start()
+    process.use()
+    process.app.flush()
+    kept = process.store.get_value("circuit/ledger")
+    for n in range(1_001):
+        process.store.put_value(f"circuit/host-{n}", kept.data)
+    assert len(process.plugin.circuits.rows()) == 1_002
 
 
 def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> None:

@@ -13,8 +13,8 @@ from streamer_plugin_cloudwatch.template import template
 from tests.unit.every_path import rig_of, walk
 
 WRITTEN = template("Streamer")
-BY_OTHERS = {"connection.open"}
-"""Emitted by the gateway alone, which knows its sockets."""
+BY_OTHERS = {"connection.open", "circuit.state"}
+"""Emitted by the local gateway, which knows its sockets, and by the plugin that keeps circuits."""
 NEVER_HERE = {"INTERNAL_ERROR", "STORAGE_ERROR", "RATE_LIMITED", "QUOTA_EXCEEDED"}
 """Codes that another part of the walk does not end in; the dimension they are of is emitted."""
 
@@ -75,8 +75,8 @@ def test_every_metric_is_emitted(looked: Any, read: Any) -> None:
         assert (one.name, frozenset(key for key, _ in one.dimensions)) in keys, one
         for value in {value for _, value in one.dimensions} - NEVER_HERE:
             assert value in {v for s in read.values if s.name == one.name for _, v in s.dimensions}
-        is_time = read.units[one.name] == "Milliseconds"
-        assert is_time == (one.stat != "Sum"), f"{one}: a sum of counts, or statistics of times"
+        is_count = read.units[one.name] in {"Count", "Bytes"}
+        assert is_count == (one.stat == "Sum"), f"{one}: a sum of counts, or statistics of others"
 
 
 def test_every_metric_of_the_engine_is_on_the_dashboard(read: Any) -> None:

@@ -184,6 +184,24 @@ def test_many_are_redriven_at_a_rate(
     assert [one["action"] for one in lines(project, "list")] == ["other"]
 
 
+@pytest.mark.parametrize("rate", ["nan", "0", "-1", "1e-320", "0.0009", "fast"])
+def test_a_rate_that_is_none(project: Path, run: Any, dead: Dead, rate: str) -> None:
+    dead("r")
+    done = run(project, "redrive", "--all", "--rate", rate, code=2)
+    assert "write how many a second, 0.001 at least" in done.stderr
+
+
+def test_one_that_is_discarded_while_it_is_shown(
+    project: Path, run: Any, dead: Dead, store: SqliteStore, letters: Letters
+) -> None:
+    kept = letters.find(dead("r").ref)
+    assert kept is not None
+    store.delete_value(f"dlq/text/{kept.entry.id}/0000")
+    for form in ([], ["--json"]):
+        done = run(project, "show", kept.entry.id, *form, code=1)
+        assert "was discarded just now" in done.stderr
+
+
 def test_what_is_forgotten_is_redriven_from_what_was_kept(
     project: Path, lines: JsonLines, dead: Dead, store: SqliteStore
 ) -> None:

@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+from streamer_client import BlockingClient, Chunk, Failed
 from streamer_plugin_local.testing import Talk, eventually, running_gateway, write_project
 
+BOUND_S = 30
 HANDLERS = """
 from pathlib import Path
 
@@ -35,7 +39,12 @@ def test_a_dead_letter_is_redriven_and_its_follower_told(
         **world,
     )
     payload = {"card": {"number": "4111"}, "sum": 7}
-    with running_gateway(project) as running, Talk(running.url) as talk:
+    with (
+        running_gateway(project) as running,
+        Talk(running.url) as talk,
+        BlockingClient(running.url) as client,
+        ThreadPoolExecutor() as pool,
+    ):
         old = talk.until_acknowledged("pay", payload, id="p-1")
         end = talk.until(lambda message: message["type"] == "error")
         assert "bank" not in json.dumps(end)
@@ -54,11 +63,21 @@ def test_a_dead_letter_is_redriven_and_its_follower_told(
             for failure in shown["details"]["failures"]
         ] == [True, True]
 
+        followed = client.follow("p-1")
+        with pytest.raises(Failed):
+            followed.result(BOUND_S)
+        waiting = pool.submit(followed.redriven, BOUND_S)
+
         (project / "mended").touch()
         (redriven,) = lines(project, "redrive", old)
         told = talk.until(lambda message: message.get("redriven_from") == old)
         assert (told["type"], told["ref"]) == ("acknowledgment", redriven["redriven_as"])
         done = talk.until(lambda message: message["type"] == "complete")
         assert (done["request_id"], done["result"]) == (told["request_id"], payload)
+        new = waiting.result()
+        assert new.id == told["request_id"]
+        assert [one.data for one in new if isinstance(one, Chunk)] == ["paid"]
+        late = client.follow("p-1").redriven(BOUND_S)
+        assert (late.id, late.result(BOUND_S)) == (new.id, payload)
         assert lines(project, "list") == []
         assert [one["done"] for one in lines(project, "list", "--handled")] == ["redriven"]

@@ -6,7 +6,7 @@ import pytest
 from streamer_plugin_dynamodb.stream import change_of, changes_of
 
 from streamer_core.model.message import Priority
-from streamer_core.ports.store import Change, ChangeKind
+from streamer_core.ports import Change, ChangeKind
 
 REF = "0" * 32
 

@@ -89,6 +89,34 @@ def test_a_tenant_that_nobody_reads(project: Callable[..., Path]) -> None:
     assert "tenant names no claim" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("wanted", "section", "said"),
+    [
+        (["--life", "31d"], {}, "good for too long"),
+        (["--life", "0s"], {"leeway": 0}, "expired"),
+        (["--user", ""], {}, "sub is no short text"),
+        ([], {"require": ["email"]}, "no email"),
+    ],
+)
+def test_a_token_that_would_be_refused_is_not_issued(
+    project: Callable[..., Path], wanted: list[str], section: dict[str, Any], said: str
+) -> None:
+    done = run(project(keys=["env:JWT_SECRET"], **section), "token", "--user", "ada", *wanted)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"nobody would be let in by this token: {said}" in done.stderr
+
+
+def test_what_is_revoked_cannot_drive_the_terminal(project: Callable[..., Path]) -> None:
+    folder = project(keys=["env:JWT_SECRET"])
+    done = CliRunner().invoke(
+        make_cli(),
+        ["--config", str(folder), "jwt", "revoke", "--user", "\x1b[2Jeve"],
+        color=True,
+    )
+    assert "\x1b" not in done.stdout
+    assert "\\x1b[2Jeve" in done.stdout
+
+
 def test_what_was_revoked_is_listed(project: Callable[..., Path]) -> None:
     folder = project(keys=["env:JWT_SECRET"])
     token = run(folder, "token", "--user", "ada").stdout.strip()
@@ -97,8 +125,8 @@ def test_what_was_revoked_is_listed(project: Callable[..., Path]) -> None:
     done = run(folder, "jwt", "revoke", "--user", "bob")
     assert done.stdout == "revoked: all tokens issued so far of bob (tenant default)\n"
     first, second = run(folder, "jwt", "revoked").stdout.splitlines()
-    assert first.endswith(f"UTC  default  ada  token {token_id}")
-    assert second.endswith("UTC  default  bob  all tokens issued before")
+    assert first.endswith(f"Z  default  ada  token {token_id}")
+    assert second.endswith("Z  default  bob  all tokens issued before")
     with pytest.raises(Exception, match="The token is not good"):
         principal_of(folder, token)
 

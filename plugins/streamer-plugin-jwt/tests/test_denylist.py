@@ -267,3 +267,19 @@ def test_a_sweep_of_very_many_ends_in_time() -> None:
 
     denylist.end_connections(dismiss)
     assert len(ended) == 6, "five seconds' worth"
+
+
+def test_no_revocation_is_one_too_many() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    denylist = Denylist(store, clock, SETTINGS)
+    users = [f"user-{n}" for n in range(1_001)]  # more than the store lists at once
+    for user in users:
+        ends_at = clock.now() + HOUR_MS
+        who = principal(clock, user)
+        store.put_connection(Connection(id=user, principal=who, expires_at=ends_at))
+        denylist.revoke_token("acme", user, "t-1")
+    assert sorted(one["user"] for one in denylist.entries()) == sorted(users)
+    ended: list[str] = []
+    denylist.end_connections(lambda connection_id, _: ended.append(connection_id))
+    assert sorted(ended) == sorted(users)

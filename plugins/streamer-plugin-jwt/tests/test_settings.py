@@ -1,12 +1,17 @@
 """What stops the start, and in which words; and what a start does not load."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from streamer_plugin_jwt.places import is_allowed
 from streamer_plugin_jwt.settings import JwtSettings
 from streamer_plugin_jwt.testing import key_of
@@ -81,6 +86,35 @@ def test_a_key_that_cannot_be_read_lets_nobody_in(door: OpenDoor, logs: Any, pem
     assert logs[-1]["event"] == "keys cannot be read"
     (found,) = [one for one in opened.app.health() if one.name == "jwt"]
     assert not found.ok
+
+
+def _certificate() -> str:
+    private = key_of("ES256").private
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "me")])
+    begins, ends = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(name, name, private.public_key(), 1, begins, ends)
+    return made.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+PUBLIC: dict[str, Callable[[], str]] = {
+    "without the lines of PEM": lambda: key_of("RS256").public_pem.split("-----")[2],
+    "a certificate without them": lambda: _certificate().split("-----")[2],
+    "with words before it": lambda: f"Bag Attributes\n{key_of('ES256').public_pem}",
+    "for SSH": lambda: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGl5b3VyLWtleS1pcy1ub3Qtc2VjcmV0 me",
+}
+
+
+@pytest.mark.parametrize("what", PUBLIC)
+def test_a_public_key_is_never_a_secret(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, logs: Any, what: str
+) -> None:
+    """Whoever knows it, and everybody may, could sign with it."""
+    public = PUBLIC[what]()
+    monkeypatch.setenv("PUBLIC", public)
+    opened = door(keys=["env:PUBLIC"])
+    forged = opened.sign_text(json.dumps(opened.claims()), key=public.strip().encode())
+    assert opened.refusal(forged).http_status == 503
+    assert "it is a public key: write it in PEM" in logs[-1]["problem"]
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ def start(**section: Any) -> None:
     [
         ({"endpoint": "localhost:4317"}, "endpoint: must begin with http:// or https://"),
         ({"endpoint": "https://me:secret@host"}, "no credentials; set OTEL_EXPORTER_OTLP_HEADERS"),
+        *(({"endpoint": f"http://{rest}"}, "must name a host") for rest in ("", ":1", "h:x", "[")),
         ({"ratio": 1.5}, "ratio: must be from 0 to 1"),
         ({"ratio": -1}, "ratio: must be from 0 to 1"),
         ({"flush": "soon"}, "flush"),

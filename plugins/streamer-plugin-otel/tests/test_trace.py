@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from streamer_plugin_otel import OtelPlugin
+from streamer_plugin_otel.tracing import Tracing
 from structlog.contextvars import get_contextvars
 
 from streamer_core import Context, Reject, Streamer, handler
@@ -380,6 +381,7 @@ def test_nothing_stays_bound_and_nothing_is_kept(rig: Rig, spans: Any) -> None:
     assert get_contextvars() == {}
     assert not trace.get_current_span().get_span_context().is_valid
     (plugin,) = [p for p in rig.app.hooks.get_plugins() if isinstance(p, OtelPlugin)]
+    assert isinstance(plugin._tracing, Tracing)
     assert plugin._tracing._storing == {}
     (ended,) = plugin._tracing._running.values()
     assert not ended[1].is_recording(), "of one that has ended its context alone"
@@ -435,3 +437,17 @@ def test_every_store_keeps_the_context(open_store: Callable[[Clock], Store], spa
     assert spans.traces == {TRACE}
     sent = spans.one("send flaky").context.span_id
     assert [one.parent.span_id for one in spans.named("process flaky")] == [sent, sent]
+
+
+def test_where_nothing_is_started_it_keeps_out_of_the_way(spans: Any, logs: Lines) -> None:
+    """As in a command: `streamer requests redrive`."""
+    rig = Rig(gives_up, echo)
+    rig.plug(OtelPlugin(OtelPlugin.Settings(), rig.app))
+    client = rig.client()
+    client.send("gives-up", {}, id="r")
+    assert rig.work() == 1
+    assert rig.app.redrive(client.ref("r")).redriven_from == client.ref("r")
+    assert client.ask("echo", {"a": 1})["data"] == {"a": 1}
+    rig.app.flush()
+    assert [line for line in logs if "plugin" in line] == []
+    assert spans.named("gives-up") == []

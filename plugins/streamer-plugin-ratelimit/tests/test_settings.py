@@ -98,6 +98,29 @@ def test_two_limits_may_not_share_a_name(start: Start) -> None:
         start(GOOD, GOOD)
 
 
+@pytest.mark.parametrize("pattern", ["reprot.*", "report", "other.*", "OTHER"])
+def test_a_limit_of_no_action_stops_the_start(start: Start, pattern: str) -> None:
+    app = start({**GOOD, "actions": ["other", pattern]}).app
+    with pytest.raises(ConfigurationError) as caught:
+        app.hooks.hook.streamer_startup(app=app)
+    assert str(caught.value) == (
+        f"[plugins.ratelimit] limit 'messages': actions {pattern!r} is about no action; "
+        "there are: other, report.make, report.read, and streamer.*"
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern", ["other", "report.*", "report.make", "*", "streamer.ping", "streamer.*", "stream*"]
+)
+def test_what_is_about_some_action_starts(start: Start, pattern: str) -> None:
+    app = start({**GOOD, "actions": [pattern]}).app
+    app.hooks.hook.streamer_startup(app=app)
+
+
+def test_where_no_handlers_are_loaded_nobody_can_tell(start: Start) -> None:
+    assert start({**GOOD, "actions": ["reprot.*"]}), "it has started without any"
+
+
 def test_its_settings_need_no_pydantic() -> None:
     code = """
 import sys

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from streamer_plugin_sqlite import SqliteStore
 
+from streamer_core.ports import Query
 from streamer_core.ports.clock import SystemClock
-from streamer_core.ports.store import Query
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

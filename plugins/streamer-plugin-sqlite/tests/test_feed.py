@@ -14,7 +14,7 @@ import pytest
 from streamer_plugin_sqlite import SqliteStore, changes
 from streamer_plugin_sqlite.doorbell import Doorbells
 
-from streamer_core.ports.store import Feed
+from streamer_core.ports import Feed
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import PATIENCE_S, a_request
 

@@ -8,6 +8,8 @@ import pytest
 from streamer_plugin_sqlite import SqlitePlugin, SqliteStore
 
 from streamer_core.errors import ConfigurationError
+from streamer_core.model.ids import tenant_part
+from streamer_core.model.tables import OwnTables
 from streamer_core.ports import Store
 from streamer_core.settings import Settings, validate_section
 from streamer_core.testing.clock import ManualClock
@@ -42,6 +44,16 @@ def test_a_relative_path_begins_at_the_project(tmp_path: Path) -> None:
     store = plugin.streamer_open_store("sqlite", ManualClock())
     assert isinstance(store, SqliteStore)
     assert store.path == (tmp_path / "data" / "x.db").resolve()
+    store.close()
+
+
+def test_a_tenant_may_have_a_file_of_its_own(tmp_path: Path) -> None:
+    plugin = SqlitePlugin(SqlitePlugin.Settings(path=Path("x.db")), Project(tmp_path))
+    acme = OwnTables(tenant="acme/../../", prefix="acme-")
+    assert plugin.streamer_open_tenant_store("dynamodb", ManualClock(), acme) is None
+    store = plugin.streamer_open_tenant_store("sqlite", ManualClock(), acme)
+    assert isinstance(store, SqliteStore)
+    assert store.path == (tmp_path / f"x-{tenant_part(acme.tenant)}.db").resolve()
     store.close()
 
 

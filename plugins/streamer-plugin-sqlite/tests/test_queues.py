@@ -5,7 +5,7 @@ from streamer_plugin_sqlite import SqliteStore, records, requests
 
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Failure, Request, Status
-from streamer_core.ports.store import Query
+from streamer_core.ports import Query
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import a_request
 from streamer_core.testing.contracts.store.base import claimed, claimed_next, completed

@@ -1,6 +1,7 @@
 """Whoever works for a tenant cannot touch what is another's, whichever way it is asked for."""
 
 from collections.abc import Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,7 +131,8 @@ class Attack:
     """A store seen by whoever works for `evil`, and what `acme` has in it."""
 
     def __init__(self, rig: Rig) -> None:
-        self.rig, self.store, self.inner = rig, rig.app.store, rig.store
+        self.rig, self.store = rig, rig.app.store
+        self.inner = self.store.inner  # type: ignore[attr-defined]
         self.lease = rig.clock.now() + 60_000
         self.theirs = a_request(rig.clock, "r-1", tenant="acme")
         self.running = a_request(rig.clock, "r-2", tenant="acme")
@@ -165,6 +167,10 @@ def _mine(attack: Attack, **given: Any) -> Request:
     return a_request(attack.rig.clock, "mine", tenant="evil", **given)
 
 
+def _as_theirs(attack: Attack) -> Request:
+    return replace(_mine(attack), ref=attack.theirs.ref)
+
+
 KEY = tenant_key("note", "acme", "n")
 COUNT = Count(key=tenant_key("used", "acme"))
 WRITES: dict[str, Callable[[Store, Attack], Any]] = {
@@ -172,6 +178,8 @@ WRITES: dict[str, Callable[[Store, Attack], Any]] = {
     "enqueue counts": lambda s, a: s.enqueue(_mine(a), counts=[COUNT]),
     "enqueue settle": lambda s, a: s.enqueue(_mine(a, settle=(COUNT,))),
     "enqueue for their client": lambda s, a: s.enqueue(_mine(a, connection_id="c-acme")),
+    "enqueue under their ref": lambda s, a: s.enqueue(_as_theirs(a)),
+    "enqueue_all under their ref": lambda s, a: s.enqueue_all([Enqueuing(request=_as_theirs(a))]),
     "enqueue_all": lambda s, a: s.enqueue_all([Enqueuing(request=_mine(a), counts=[COUNT])]),
     "claim": lambda s, a: s.claim(a.theirs.ref, worker="w", lease_until=a.lease),
     "claim_next": lambda s, a: s.claim_next(list(Priority), worker="w", lease_until=a.lease),
@@ -207,6 +215,7 @@ READS: dict[str, Callable[[Store, Attack], Any]] = {
     "updates": lambda s, a: s.updates(a.running.ref),
     "query": lambda s, _: s.query(Query(tenant="acme")),
     "connections": lambda s, _: s.connections(tenant="acme"),
+    "count_connections": lambda s, _: s.count_connections(),
     "expired_connections": lambda s, _: s.expired_connections(),
     "subscribers of a topic": lambda s, _: s.subscribers(topic_subject("acme", "news")),
     "subscribers of a request": lambda s, a: s.subscribers(request_subject(a.theirs.ref)),
@@ -257,8 +266,8 @@ def test_lists_are_narrowed(make_rig: MakeRig) -> None:
 
 MIXED = {name for name in WRITES if name.startswith(("enqueue ", "enqueue_all", "subscribe "))}
 FRAMEWORK = {
-    *("claim_next", "expired_connections", "due", "lapsed", "cancelling", "unsent"),
-    *("open_feed", "purge"),
+    *("claim_next", "count_connections", "expired_connections", "due", "lapsed", "cancelling"),
+    *("unsent", "open_feed", "purge"),
 }
 PLAIN = {name: ask for name, ask in (WRITES | READS | NARROWED).items() if name not in MIXED}
 

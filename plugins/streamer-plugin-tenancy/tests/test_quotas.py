@@ -15,6 +15,7 @@ from streamer_core.settings import validate_section
 from tests.unit.harness import Rig, Wire, code_of, handler
 
 MakeRig = Callable[..., Rig]
+Acmes = Callable[[Rig], Any]
 DAY_MS = 86_400_000
 
 
@@ -138,11 +139,11 @@ def test_a_worker_that_dies_each_time_leaks_nothing(make_rig: MakeRig) -> None:
     assert used(rig, "requests_in_flight") == 0
 
 
-def test_a_write_whose_answer_was_lost_is_counted_once(make_rig: MakeRig) -> None:
+def test_a_write_whose_answer_was_lost_is_counted_once(make_rig: MakeRig, acmes: Acmes) -> None:
     rig = limited(make_rig, requests_in_flight=5, requests_a_day=5)
     client = rig.client()
     for verb in ("enqueue", "finish"):
-        rig.store.faults.fail_next(verb, StoreError("lost"), after=True)
+        acmes(rig).faults.fail_next(verb, StoreError("lost"), after=True)
     assert code_of(client.ask("queued", {}, id="r")) == "STORAGE_ERROR"
     assert client.ask("queued", {}, id="r")["message"] == "Known already"
     assert (used(rig, "requests_in_flight"), used(rig, "requests_a_day")) == (1, 1)

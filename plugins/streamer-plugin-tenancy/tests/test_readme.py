@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamer_plugin_tenancy import TenancyPlugin
+from streamer_plugin_tenancy.settings import TablesSettings
 
 from tests.conftest import Lines
 
@@ -24,3 +25,4 @@ def test_every_setting_is_in_the_table() -> None:
     listed = [name for cell, _ in rows for name in re.findall(r"`(\w+)`", cell)]
     settings = [one.name for one in fields(TenancyPlugin.Settings)]
     assert listed[: len(settings)] == settings
+    assert {one.name for one in fields(TablesSettings)} <= set(listed)

@@ -186,6 +186,31 @@ def test_an_operator_steers_tenants(make_rig: MakeRig) -> None:
     ]
 
 
+def test_an_operator_exports_what_a_tenant_has_page_by_page(make_rig: MakeRig) -> None:
+    rig = with_actions(make_rig, max_message_bytes=8_000)
+    operator = rig.client(tenant="operators", scopes="streamer:tenants")
+    client, other = rig.client(), rig.client(tenant="other")
+    for number in range(7):
+        client.ask("queued", {"text": "x" * 1_000}, id=f"r-{number}")
+        rig.clock.advance(1)
+    other.ask("queued", {}, id="r")
+    client.ask("queued", {"text": "x" * 7_600}, id="long")
+    pages: list[Any] = []
+    cursor = None
+    while not pages or cursor is not None:
+        answer = operator.ask("tenancy.export", {"tenant": "acme", "limit": 6, "cursor": cursor})
+        assert len(json.dumps(answer)) < 9_000
+        pages.append(answer["data"]["requests"])
+        cursor = answer["data"]["cursor"]
+    (long,), *others = pages
+    assert long["too_large"]
+    assert "payload" not in long
+    found = [one for page in others for one in page]
+    assert [one["request_id"] for one in found] == [f"r-{number}" for number in reversed(range(7))]
+    assert {one["tenant"] for one in found} == {"acme"}
+    assert found[0]["payload"] == {"text": "x" * 1_000}
+
+
 @pytest.mark.parametrize(
     ("action", "payload", "path"),
     [
@@ -197,6 +222,11 @@ def test_an_operator_steers_tenants(make_rig: MakeRig) -> None:
         ("quota", {"tenant": "a", "quotas": {"connections": "many"}}, "payload.quotas"),
         ("quota", {"tenant": "a", "quotas": {"connections": True}}, "payload.quotas"),
         ("usage", {"tenant": "a", "since": "yesterday"}, "payload.since"),
+        ("export", {}, "payload.tenant"),
+        ("export", {"tenant": "a", "limit": 101}, "payload.limit"),
+        ("export", {"tenant": "a", "limit": True}, "payload.limit"),
+        ("export", {"tenant": "a", "cursor": 5}, "payload.cursor"),
+        ("export", {"tenant": "a", "cursor": "elsewhere"}, "payload.cursor"),
     ],
 )
 def test_what_an_operator_got_wrong_is_said(

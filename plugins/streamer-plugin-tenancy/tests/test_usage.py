@@ -12,6 +12,7 @@ from tests.conftest import Lines
 from tests.unit.harness import Rig, handler
 
 MakeRig = Callable[..., Rig]
+Acmes = Callable[[Rig], Any]
 
 
 @handler("echo")
@@ -143,12 +144,12 @@ def test_a_flush_between_events_waits_until_it_is_due(make_rig: MakeRig) -> None
 
 
 def test_what_the_store_does_not_take_is_lost_and_not_counted_twice(
-    make_rig: MakeRig, logs: Lines
+    make_rig: MakeRig, logs: Lines, acmes: Acmes
 ) -> None:
     rig = make_rig(echo)
     usage = usage_on(rig)
     usage.gather("acme", "echo", seconds=1, size=2)
-    rig.store.faults.fail_next("count", StoreError("lost"), after=True)
+    acmes(rig).faults.fail_next("count", StoreError("lost"), after=True)
     usage.flush()
     usage.flush()
     assert [one["requests_at_once"] for one in read(rig)] == [1]

@@ -246,3 +246,15 @@ def test_nothing_stays_in_the_thread(daemon: Any, on_lambda: bool) -> None:
     run_flaky(rig, metadata=GIVEN)
     after = xray_recorder.get_trace_entity()
     assert getattr(after, "id", None) == getattr(before, "id", None)
+
+
+def test_where_nothing_is_started_it_keeps_out_of_the_way(daemon: Any, logs: Lines) -> None:
+    """As in a command: `streamer requests redrive`."""
+    rig = Rig(gives_up, echo)
+    rig.plug(XRayPlugin(XRayPlugin.Settings(daemon=daemon.address), rig.app))
+    client = rig.client()
+    client.send("gives-up", {}, id="r")
+    assert rig.work() == 1
+    assert rig.app.redrive(client.ref("r")).redriven_from == client.ref("r")
+    assert client.ask("echo", {"a": 1})["data"] == {"a": 1}
+    assert [line for line in logs if "plugin" in line] == []

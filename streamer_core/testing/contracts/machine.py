@@ -13,8 +13,8 @@ from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request, Status
 from streamer_core.model.transitions import Checkpoint, Moved
+from streamer_core.ports import Ending, Held, Query, Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Ending, Held, Query, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     a_chunk,

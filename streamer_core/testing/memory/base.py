@@ -4,8 +4,8 @@ import threading
 
 from streamer_core.errors import StoreError
 from streamer_core.model.transitions import followed
+from streamer_core.ports import Change, Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Change, Store
 from streamer_core.testing.memory.data import MemoryData
 from streamer_core.testing.memory.faults import Faults
 from streamer_core.testing.memory.feed import MemoryFeed

@@ -64,6 +64,11 @@ class ConnectionVerbs(MemoryBase):
         return [_copied(connection) for connection in found[:limit]]
 
     @verb
+    def count_connections(self) -> int:
+        """Count all open connections."""
+        return sum(map(self._open, self.data.connections.values()))
+
+    @verb
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Give ids of connections whose time is over."""
         kept = self.data.connections.values()

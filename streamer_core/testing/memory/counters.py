@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from streamer_core.errors import LimitReached
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Counted
+from streamer_core.ports import Counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 
 
 @dataclass(kw_only=True, slots=True)

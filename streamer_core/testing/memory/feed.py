@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from streamer_core.ports.store import Change, Feed
+from streamer_core.ports import Change, Feed
 
 
 class FeedMode(Enum):

@@ -12,7 +12,7 @@ from streamer_core.model.message import Priority
 from streamer_core.model.request import ORIGIN_ALONE, Failure, Request, Snapshot, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.model.update import NewUpdate
-from streamer_core.ports.store import Change, ChangeKind, Enqueued, Held, Store
+from streamer_core.ports import Change, ChangeKind, Enqueued, Held, Store
 from streamer_core.testing.memory.base import MemoryBase
 from streamer_core.testing.memory.counters import require
 from streamer_core.testing.memory.data import Row, copied_new, copied_request

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from streamer_core.model import transitions
 from streamer_core.model.request import Request, Status
 from streamer_core.model.update import Update
-from streamer_core.ports.store import Change, Page, Query
+from streamer_core.ports import Change, Page, Query
 from streamer_core.testing.memory.base import MemoryBase
 from streamer_core.testing.memory.data import Row, copied_request, copied_update
 from streamer_core.testing.memory.faults import verb

@@ -6,7 +6,7 @@ from typing import Any
 from streamer_core.errors import Conflict
 from streamer_core.model.codec import dumps, loads
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Counted, Value
+from streamer_core.ports import Counted, Value
 from streamer_core.testing.memory.base import MemoryBase
 from streamer_core.testing.memory.data import KeptValue
 from streamer_core.testing.memory.faults import verb

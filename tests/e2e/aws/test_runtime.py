@@ -18,8 +18,7 @@ from streamer_core.model.connection import Connection
 from streamer_core.model.policy import Policy
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request, Status
-from streamer_core.ports import Change, SystemClock
-from streamer_core.ports.store import ChangeKind
+from streamer_core.ports import Change, ChangeKind, SystemClock
 from streamer_core.testing.contracts.build import DAY_MS, a_request
 from tests.e2e.aws.cloud import Cloud
 from tests.e2e.aws.kit import new_id

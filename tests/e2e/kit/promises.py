@@ -9,8 +9,7 @@ from typing import Any
 from streamer_client import Chunk, Gap, Restart, Update
 
 from streamer_core.model.update import Kind
-from streamer_core.ports import Store
-from streamer_core.ports.store import Query
+from streamer_core.ports import Query, Store
 from tests.e2e.project.jobs import piece
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 from streamer_client import Client
 
-from streamer_core.ports import Store
-from streamer_core.ports.store import Query
+from streamer_core.ports import Query, Store
 from tests.e2e.kit.bounds import eventually
 from tests.e2e.kit.promises import check_effects, check_store
 from tests.e2e.kit.seed import rounds

@@ -147,10 +147,12 @@ def test_each_is_told_once_however_often_it_is_run() -> None:
     rig.app.redrive(ref)
     assert rig.work() == 1
     late = rig.client()
-    late.send("streamer.subscribe", {"request_id": "r"})
+    answers = late.send("streamer.subscribe", {"request_id": "r"})
+    assert [one["type"] for one in answers] == ["response", "error", "acknowledgment"]
     rig.clock.advance(1_000)
     assert rig.work() == 1
-    assert client.kinds == late.kinds == ["acknowledgment", "complete"]
+    assert client.kinds == ["acknowledgment", "complete"]
+    assert late.kinds == ["complete"]
 
 
 def test_a_follower_that_is_gone_is_forgotten() -> None:
@@ -178,3 +180,31 @@ def test_a_repeat_of_the_new_one_is_told_what_it_is() -> None:
     new = rig.app.redrive(ref)
     answer, *_ = client.send("a", dict(new.payload), id=new.id)
     assert (answer["type"], answer["redriven_from"]) == ("acknowledgment", ref)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_whoever_asks_for_the_old_one_later_is_told_too(begun: bool) -> None:
+    rig, _, ref = mended()
+    new = rig.app.redrive(ref)
+    if begun:
+        rig.work()
+    late = rig.client()
+    *_, closing, told = late.send("streamer.resume", {"requests": {"r": 0}})
+    assert (closing["type"], closing["request_id"]) == ("resumed", "r")
+    assert (told["type"], told["redriven_from"], told["ref"]) == ("acknowledgment", ref, new.ref)
+    assert told["status"] == ("completed" if begun else "queued")
+    assert late.send("streamer.subscribe", {"ref": ref})[-1]["ref"] == new.ref
+    rig.work()
+    assert late.kinds == ([] if begun else ["chunk", "complete"]), (
+        "it follows that, and is told once"
+    )
+
+
+def test_of_what_was_not_redriven_nobody_is_told() -> None:
+    rig, client, ref = mended()
+    assert client.send("streamer.resume", {"requests": {"r": 0}})[-1]["type"] == "resumed"
+    assert client.send("streamer.subscribe", {"ref": ref})[-1]["type"] == "error"
+    rig.app.redrive(ref)
+    rig.work()
+    new = client.inbox[0]["request_id"]
+    assert client.send("streamer.resume", {"requests": {new: 0}})[-1]["type"] == "resumed"

@@ -185,6 +185,20 @@ def test_a_transport_that_fails_keeps_no_connection(logs: Lines) -> None:
     assert rig.store.delete_connection(client.id) is None
 
 
+def test_open_connections_are_measured() -> None:
+    rig = Rig(function)
+    rig.client()
+    rig.client("bob", expires=rig.clock.now() + 1000)
+    rig.app.sweep()
+    rig.clock.advance(1000)
+    rig.app.sweep()
+    assert [
+        (told["metric"].value, told["metric"].unit)
+        for told in rig.seen.of("metric")
+        if told["metric"].name == "connection.stored"
+    ] == [(2, "gauge"), (1, "gauge")]
+
+
 class Duty:
     """Counts the rounds, and fails."""
 

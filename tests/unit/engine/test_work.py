@@ -1143,3 +1143,24 @@ def test_a_wrapper_and_its_observers() -> None:
     assert [call.handler for call in calls] == declared(function) * 2
     assert calls[0].request is not None
     assert len(rig.seen.moves) == 3
+
+
+def test_what_a_drain_without_time_gives_back_is_asked_to_stop() -> None:
+    began = threading.Event()
+
+    @handler("a", mode="async", timeout="1h")
+    def endless(ctx: Context) -> None:
+        began.set()
+        while not ctx.cancelled:
+            threading.Event().wait(0.001)
+
+    rig = Rig(endless)
+    client = queued(rig)
+    worker = threading.Thread(target=rig.app.work, daemon=True)
+    worker.start()
+    assert began.wait(10)
+    rig.app.drain(0)
+    worker.join(10)
+    assert not worker.is_alive()
+    kept = rig.stored(client.ref("r"))
+    assert (kept.status, kept.spent) == (Status.PENDING, 0)

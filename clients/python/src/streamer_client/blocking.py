@@ -117,6 +117,10 @@ class BlockingRequest(Iterator[Update]):
         """Fetch the server's record."""
         return self._run(self._handle.status)
 
+    def redriven(self, timeout: float | None = None) -> "BlockingRequest":
+        """Wait until this request has failed and was started again; see ``Request.redriven``."""
+        return BlockingRequest(self._run, self._wait(timeout, self._handle.redriven))
+
     def detach(self) -> None:
         """Stop following; the work goes on."""
 

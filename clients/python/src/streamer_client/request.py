@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Generator
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Protocol
 
 from streamer_client.connection import Connection
+from streamer_client.errors import Cancelled, Failed, InvalidRequest
 from streamer_client.inbox import Inbox
 from streamer_client.messages import (
     Acknowledgment,
@@ -46,6 +48,9 @@ class Keeper(Protocol):
 
     async def status(self, request: "Request") -> dict[str, Any]:
         """Fetch the server's record."""
+
+    async def redriven(self, request: "Request") -> "Request":
+        """Wait until the failed request was started again; give the new one."""
 
 
 class Request:
@@ -94,6 +99,7 @@ class Request:
         self._done = asyncio.Event()
         self._waiting = 0
         self._outcome: Complete | Exception | None = None
+        self._redriven: Request | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.id} {self.stage.value}>"
@@ -158,6 +164,22 @@ class Request:
     async def status(self) -> dict[str, Any]:
         """Fetch the server's record of this request."""
         return await self._keeper.status(self)
+
+    async def redriven(self) -> "Request":
+        """Wait until this request has failed, and was started again; give the new one.
+
+        An operator does that, soon or never. Where it is done already the new one is given at
+        once, as long as the server keeps this one; it is followed from its beginning. If this one
+        ends in another way, that is raised; if it completes, InvalidRequest.
+        """
+        with suppress(Failed):
+            await self.result()
+            raise InvalidRequest(f"request {self.id} has completed; only a failed one is redriven")
+        if isinstance(self._outcome, Cancelled):
+            raise self._outcome
+        if self._redriven is None:
+            self._redriven = await self._keeper.redriven(self)
+        return self._redriven
 
     def detach(self) -> None:
         """Stop following. The work goes on; a request still unsent is never sent."""

@@ -15,6 +15,7 @@ from streamer_client.errors import (
     request_error,
 )
 from streamer_client.messages import Acknowledgment, Complete, parse_update
+from streamer_client.redrives import Redrives
 from streamer_client.request import Request, Stage
 from streamer_client.settings import Settings
 from streamer_client.tasks import Tasks
@@ -58,6 +59,7 @@ class Requests:
         self._tasks = tasks
         self._open: dict[str, Request] = {}
         self._mending: set[Request] = set()
+        self._redrives = Redrives()
 
     def submit(self, request: Request) -> None:
         """Take a new request and queue it."""
@@ -87,6 +89,7 @@ class Requests:
         """End all."""
         for request in list(self._open.values()):
             self._finish(request, failure)
+        self._redrives.refused(failure, lambda _: True)
 
     def fail_one(self, name: str, error: StreamerError) -> None:
         """End one."""
@@ -108,6 +111,7 @@ class Requests:
             known = request.stage in {Stage.ACTIVE, Stage.UNCERTAIN}
             if known and request.watched_on is not connection:
                 yield request
+        yield from (one for one in self._redrives.failed if one.watched_on is not connection)
 
     def _mark(self, requests: list[Request], connection: Connection) -> dict[str, int]:
         for request in requests:
@@ -171,6 +175,14 @@ class Requests:
         record: dict[str, Any] = await self._ask("streamer.status", request)
         return record
 
+    async def redriven(self, request: Request) -> Request:
+        """Have the server tell of the new request, now or whenever there is one."""
+        if request.ref is None:
+            request.ref = str((await self._ask("streamer.status", request))["ref"])
+        if self._office.current is not None:
+            self._resume([request], self._office.current)
+        return await self._redrives.wait(request)
+
     async def _ask(self, action: str, request: Request) -> Any:
         payload = {"request_id": request.id}
         return await self._office.call(action, payload, limit=self._settings.reply_timeout)
@@ -183,6 +195,8 @@ class Requests:
 
     def receive(self, connection: Connection, name: str, raw: Mapping[str, Any]) -> None:
         """Take a message about a request."""
+        if raw.get("type") == "acknowledgment" and "redriven_from" in raw:
+            self._redrives.begun(raw["redriven_from"], lambda: self._redriven(name))
         request = self._open.get(name)
         if request is None:
             if raw.get("type") == "error":
@@ -237,6 +251,14 @@ class Requests:
         # A repeat is told where the request stands; what it sends goes to whoever sent it first.
         if (request.repeats or said.status != "queued") and not request.resuming:
             self._resume([request], connection)
+
+    def _redriven(self, name: str) -> Request:
+        request = self._open.get(name)
+        if request is None:
+            limit = self._settings.buffer_limit
+            request = Request(self, id=name, stage=Stage.ACTIVE, buffer_limit=limit)
+            self.follow(request)
+        return request
 
     def _resumed(self, request: Request, connection: Connection, raw: Mapping[str, Any]) -> None:
         last_seq, more = int(raw["last_seq"]), bool(raw.get("more"))
@@ -312,8 +334,13 @@ class Requests:
 
     def _stray(self, connection: Connection, name: str, raw: Mapping[str, Any]) -> None:
         error = request_error(raw)
+        whole = name.startswith("resume-")
+        if raw.get("refused"):
+            self._redrives.refused(
+                error, lambda old: old.watched_on is connection and (whole or old.id == name)
+            )
         logger.warning("the server reports %s for nothing under way", error.code)
-        if not name.startswith("resume-"):
+        if not whole:
             return
         for request in list(self._open.values()):
             if request.resuming and request.watched_on is connection:

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamer_core.model.message import Priority
-from streamer_core.ports import Change
-from streamer_core.ports.store import ChangeKind
+from streamer_core.ports import Change, ChangeKind
 
 
 def encoded(change: Change) -> str:

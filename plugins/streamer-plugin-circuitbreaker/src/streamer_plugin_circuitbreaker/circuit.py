@@ -20,6 +20,7 @@ from streamer_plugin_circuitbreaker.window import Tally, Window
 
 _TEXT = "Something that the request needs is failing; try again later"
 _SPREAD = 10
+_LEVELS = {Phase.CLOSED: 0, Phase.HALF_OPEN: 1, Phase.OPEN: 2}
 
 
 class Circuit:
@@ -39,7 +40,7 @@ class Circuit:
         self._interval = rules.interval
         self._kept = Kept(name, app)
         self._state = State()
-        self._seen_at = self._wrote_at = 0
+        self._seen_at = self._wrote_at = self._measured_at = 0
         self._is_store_failing = False
         self._gathered = Gathered(rules)
         self._talking = threading.Lock()
@@ -206,5 +207,10 @@ class Circuit:
         self._seen_at, self._is_store_failing = now, True
 
     def _learn(self, state: State, now: int) -> None:
+        is_changed = state.phase is not self._state.phase
+        if is_changed or self._is_long_since(self._measured_at, now):
+            self._measured_at = now
+            tags = {"circuit": self.name}
+            self._app.runtime.measure("circuit.state", _LEVELS[state.phase], "gauge", tags)
         self._gathered.begin(state.round)
         self._state, self._seen_at, self._is_store_failing = state, now, False

@@ -59,8 +59,8 @@ class Circuits:
 
     def rows(self) -> Sequence[dict[str, str]]:
         """Describe all that the store holds, for people."""
-        kept = self._app.store.values(PREFIX)
-        return [self._row(key.removeprefix(PREFIX), state_of(value)) for key, value in kept.items()]
+        kept = self._app.store.all_values(PREFIX)
+        return [self._row(key.removeprefix(PREFIX), state_of(value)) for key, value in kept]
 
     def _row(self, name: str, state: State) -> dict[str, str]:
         now = self._app.clock.now()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamer_core.errors import Conflict
-from streamer_core.ports.store import Value
+from streamer_core.ports import Value
 from streamer_plugin_circuitbreaker.state import Phase, State
 
 PREFIX = "circuit/"

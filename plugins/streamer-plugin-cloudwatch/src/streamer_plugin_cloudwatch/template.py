@@ -186,7 +186,7 @@ def _widgets() -> Sequence[tuple[str, list[Any]]]:
             "Connections",
             [
                 *_shown("Sum", "connection.opened", "connection.closed", "connection.refused"),
-                *_shown("Maximum", "connection.open"),
+                *_shown("Maximum", "connection.stored", "connection.open"),
             ],
         ),
         (
@@ -230,8 +230,9 @@ def _widgets() -> Sequence[tuple[str, list[Any]]]:
             ],
         ),
         (
-            "Circuits opened, and progress coalesced",
+            "Circuits (0 closed, 1 half-open, 2 open: the worst of all), and progress coalesced",
             [
+                *_shown("Maximum", "circuit.state"),
                 *_by("circuit.change", "Sum", "state", "open"),
                 *_shown("Sum", "progress.coalesced"),
             ],

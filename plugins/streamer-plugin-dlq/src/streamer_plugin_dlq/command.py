@@ -16,7 +16,7 @@ from streamer_plugin_dlq.entry import REQUEST, Entry
 from streamer_plugin_dlq.letters import CURSOR, Letters
 from streamer_plugin_dlq.settings import DlqSettings
 
-_USUAL_RATE = 10.0
+_USUAL_RATE, _LEAST_RATE = 10.0, 0.001
 
 
 @record
@@ -85,14 +85,26 @@ def show(desk: Desk, name: str, as_json: bool) -> None:
     with desk.open() as (_, letters):
         kept = choosing.found(letters, name)
         details = letters.details(kept)
+    if details is None:
+        raise Problem(f"{name} was discarded just now", code=Code.FAILED)
     shown.print_letter(kept.entry, details, as_json=as_json)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
+    if not rate >= _LEAST_RATE:  # nor is "nan"
+        raise click.BadParameter(f"write how many a second, {_LEAST_RATE:g} at least")
+    return rate
 
 
 @click.command()
 @choosing.choosing
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_rate,
     default=_USUAL_RATE,
     show_default=True,
     help="How many begin in a second: the later ones are due later.",

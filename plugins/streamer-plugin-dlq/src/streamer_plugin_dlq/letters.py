@@ -21,8 +21,7 @@ from typing import Any
 from streamer_core.errors import Conflict
 from streamer_core.model.codec import dumps, loads
 from streamer_core.model.ids import REF
-from streamer_core.ports import Clock, Store
-from streamer_core.ports.store import Value
+from streamer_core.ports import Clock, Store, Value
 from streamer_core.records import record
 from streamer_plugin_dlq.entry import DISCARDED, Entry, Letter, from_plain, to_plain
 from streamer_plugin_dlq.wanted import Wanted

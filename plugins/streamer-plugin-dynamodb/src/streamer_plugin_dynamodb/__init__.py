@@ -5,13 +5,18 @@ installed and uses another store pays nothing for it.
 """
 
 import re
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from streamer_core.markers import hookimpl
 from streamer_core.model.manifest import Manifest
+from streamer_core.model.tables import OwnTables
 from streamer_core.ports import Clock, Store
 from streamer_core.records import record
 from streamer_core.sections import Ms
+
+if TYPE_CHECKING:
+    from streamer_plugin_dynamodb.database import Database
 
 __all__ = ["DynamoPlugin"]
 
@@ -52,15 +57,37 @@ class DynamoPlugin:
 
     def __init__(self, settings: Settings, app: Any) -> None:  # noqa: ARG002 - the shape of all
         self.settings = settings
+        self.of_tenants: dict[str, Database] = {}
+
+    @cached_property
+    def database(self) -> "Database":
+        """The tables that all share; made at first use."""
+        from streamer_plugin_dynamodb.opening import open_database  # noqa: PLC0415
+
+        return open_database(self.settings)
 
     @hookimpl
     def streamer_open_store(self, name: str, clock: Clock) -> Store | None:
         """Open the tables, where the store asked for is this one."""
         if name != "dynamodb":
             return None
-        from streamer_plugin_dynamodb.opening import open_store  # noqa: PLC0415
+        from streamer_plugin_dynamodb.store import DynamoStore  # noqa: PLC0415
 
-        return open_store(self.settings, clock)
+        return DynamoStore(self.database, clock)
+
+    @hookimpl
+    def streamer_open_tenant_store(
+        self, name: str, clock: Clock, tables: OwnTables
+    ) -> Store | None:
+        """Open a tenant's own tables, where the store asked for is this one."""
+        if name != "dynamodb":
+            return None
+        from streamer_plugin_dynamodb.opening import open_tenant_database  # noqa: PLC0415
+        from streamer_plugin_dynamodb.store import DynamoStore  # noqa: PLC0415
+
+        database = open_tenant_database(self.settings, self.database, tables)
+        self.of_tenants[tables.tenant] = database
+        return DynamoStore(database, clock)
 
     @hookimpl
     def streamer_register_commands(self, cli: Any) -> None:

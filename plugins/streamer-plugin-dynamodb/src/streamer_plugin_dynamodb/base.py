@@ -11,8 +11,8 @@ from pynamodb.expressions.update import Action
 from streamer_core.errors import LostLease, StoreError
 from streamer_core.model.request import Request, Status
 from streamer_core.model.transitions import Moved, expired
+from streamer_core.ports import ChangeKind, Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import ChangeKind, Store
 from streamer_core.records import record
 from streamer_plugin_dynamodb.database import (
     Database,

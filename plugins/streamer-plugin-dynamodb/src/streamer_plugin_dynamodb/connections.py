@@ -174,6 +174,16 @@ class ConnectionVerbs(Base):
         found = merge(*walks, key=lambda item: item["opened"])
         return [_connection(item) for item in islice(found, limit)]
 
+    def count_connections(self) -> int:
+        """Count all open connections, in the smallest of the indexes."""
+        open_ones = attribute("expires_at") > value(self.clock.now())
+        return sum(
+            self._db.count(
+                Connections, (attribute("shard") == value(shard)) & open_ones, index="expiring"
+            )
+            for shard in shards()
+        )
+
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Give ids of stored connections whose time is over, for the sweeper to forget."""
         ids: list[str] = []

@@ -8,6 +8,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -18,7 +19,9 @@ from pynamodb.expressions.update import Action, Update
 from pynamodb.models import Model
 
 from streamer_core.errors import ItemTooLarge, StoreError, Throttled
+from streamer_core.model.tables import Credentials
 from streamer_core.records import record
+from streamer_plugin_dynamodb.assumed import AssumedConnection
 from streamer_plugin_dynamodb.items import Plain, chunks, from_item, to_item, to_value
 
 MOST_WRITES = 100
@@ -130,18 +133,24 @@ class Pauses:
 
 
 def connect(
-    *, region: str | None = None, endpoint: str | None = None, connections: int = 16
+    *,
+    region: str | None = None,
+    endpoint: str | None = None,
+    connections: int = 16,
+    credentials: Callable[[], Credentials] | None = None,
 ) -> Connection:
     """Make a client; no call is made yet.
 
     Args:
         region, endpoint: where the tables are; None: what the environment says.
         connections: how many calls may be under way at once.
+        credentials: gives those that calls are signed with; None: the environment's.
 
     Raises:
         BotoCoreError, ValueError: botocore does not know where that is.
     """
-    connection = Connection(
+    kind = Connection if credentials is None else partial(AssumedConnection, credentials)
+    connection = kind(
         region=region,
         host=endpoint,
         connect_timeout_seconds=_CONNECT_S,
@@ -166,8 +175,13 @@ class Database:
     def __init__(self, prefix: str, connection: Connection, *, patience_s: float = 10) -> None:
         self.prefix = prefix
         self.patience_s = patience_s
-        self._connection = connection
+        self.connection = connection
         self._client: Any = connection.client
+
+    @property
+    def region(self) -> str:
+        """Where the tables are."""
+        return str(self.connection.region)
 
     def name(self, model: type[Model]) -> str:
         """Give a table's full name."""
@@ -176,8 +190,8 @@ class Database:
     def stream(self, model: type[Model]) -> tuple[Any, str]:
         """Give a client of DynamoDB Streams, and a table's stream."""
         table = self.call("describe_table", {"TableName": self.name(model)})["Table"]
-        client = self._connection.session.create_client(
-            "dynamodbstreams", self._connection.region, endpoint_url=self._connection.host
+        client = self.connection.session.create_client(
+            "dynamodbstreams", self.connection.region, endpoint_url=self.connection.host
         )
         return client, table["LatestStreamArn"]
 
@@ -280,6 +294,26 @@ class Database:
             yield from page.items
             if (start := page.start) is None:
                 return
+
+    def count(self, table: type[Model], condition: Condition, *, index: str) -> int:
+        """Count an index's items; each megabyte of them that is looked at is a call."""
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        asked: dict[str, Any] = {
+            "TableName": self.name(table),
+            "IndexName": index,
+            "KeyConditionExpression": condition.serialize(names, values),
+            "ConsistentRead": False,
+            "Select": "COUNT",
+        }
+        asked |= _expressions(names, values)
+        count = 0
+        while True:
+            answer = self.call("query", asked)
+            count += int(answer["Count"])
+            if "LastEvaluatedKey" not in answer:
+                return count
+            asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     # -- writing
 

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from streamer_core.errors import StoreError
-from streamer_core.ports.store import Change, Feed
+from streamer_core.ports import Change, Feed
 from streamer_plugin_dynamodb.stream import changes_of
 
 _POLL_S = 0.2  # a shard may be read five times a second

@@ -9,7 +9,7 @@ from streamer_core.model.codec import dumps
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.model.update import NewUpdate
-from streamer_core.ports.store import ChangeKind, Held, Store
+from streamer_core.ports import ChangeKind, Held, Store
 from streamer_plugin_dynamodb.base import Step
 from streamer_plugin_dynamodb.database import Write
 from streamer_plugin_dynamodb.levels import read_levels

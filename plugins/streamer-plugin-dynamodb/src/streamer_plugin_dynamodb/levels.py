@@ -7,7 +7,7 @@ condition that nobody has written it since.
 from collections.abc import Mapping, Sequence
 
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Counted
+from streamer_core.ports import Counted
 from streamer_core.records import record
 from streamer_plugin_dynamodb.database import Database, Write, absent, attribute, value
 from streamer_plugin_dynamodb.items import Plain, key

@@ -8,7 +8,7 @@ from itertools import islice
 from pynamodb.expressions.condition import Condition
 
 from streamer_core.model.request import Request, Status
-from streamer_core.ports.store import Page, Query
+from streamer_core.ports import Page, Query
 from streamer_plugin_dynamodb.base import Base
 from streamer_plugin_dynamodb.database import attribute, value
 from streamer_plugin_dynamodb.items import Plain, key

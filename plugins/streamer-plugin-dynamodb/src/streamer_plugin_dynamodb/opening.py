@@ -1,13 +1,15 @@
 """From settings to an open database."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
+from pynamodb.connection import Connection
 
 from streamer_core.errors import ConfigurationError
-from streamer_core.ports.clock import Clock
+from streamer_core.model.tables import Credentials, OwnTables
 from streamer_plugin_dynamodb.database import Database, connect
-from streamer_plugin_dynamodb.store import DynamoStore
 
 if TYPE_CHECKING:
     from streamer_plugin_dynamodb import DynamoPlugin
@@ -19,23 +21,47 @@ def open_database(settings: "DynamoPlugin.Settings") -> Database:
     Raises:
         ConfigurationError: region, endpoint or credentials cannot be used.
     """
+    return _database(settings, _connected(settings))
+
+
+def open_tenant_database(
+    settings: "DynamoPlugin.Settings", shared: Database, tables: OwnTables
+) -> Database:
+    """Open the database of a tenant's own, with the same client if it may; no call is made yet.
+
+    Raises:
+        ConfigurationError: its tables would be those that all share, or cannot be named so.
+    """
+    prefix = settings.prefix if tables.prefix is None else tables.prefix
     try:
-        connection = connect(
+        own = replace(settings, prefix=prefix, region=tables.region or shared.region)
+    except ValueError as error:
+        raise ConfigurationError(f"the tables of tenant {tables.tenant!r}: {error}") from None
+    if tables.credentials is not None or own.region != shared.region:
+        return _database(own, _connected(own, tables.credentials))
+    if prefix == shared.prefix:
+        raise ConfigurationError(
+            f"the tables of tenant {tables.tenant!r} would be those that all share; give it a "
+            f"prefix other than {prefix!r}"
+        )
+    return _database(own, shared.connection)
+
+
+def _connected(
+    settings: "DynamoPlugin.Settings", credentials: Callable[[], Credentials] | None = None
+) -> Connection:
+    try:
+        return connect(
             region=settings.region,
             endpoint=settings.endpoint,
             connections=settings.connections,
+            credentials=credentials,
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"[plugins.dynamodb]: {error}; set region and endpoint there, or AWS_REGION"
         ) from error
+
+
+def _database(settings: "DynamoPlugin.Settings", connection: Connection) -> Database:
     return Database(settings.prefix, connection, patience_s=settings.patience / 1000)
-
-
-def open_store(settings: "DynamoPlugin.Settings", clock: Clock) -> DynamoStore:
-    """Open the store that the settings name.
-
-    Raises:
-        ConfigurationError: region, endpoint or credentials cannot be used.
-    """
-    return DynamoStore(open_database(settings), clock)

@@ -22,7 +22,7 @@ from pynamodb.expressions.update import Action
 from streamer_core.errors import ItemTooLarge
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
-from streamer_core.ports.store import ChangeKind
+from streamer_core.ports import ChangeKind
 from streamer_plugin_dynamodb.base import Base
 from streamer_plugin_dynamodb.database import (
     Pauses,

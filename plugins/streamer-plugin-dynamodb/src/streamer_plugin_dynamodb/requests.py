@@ -9,7 +9,7 @@ from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import ORIGIN_ALONE, Request
-from streamer_core.ports.store import ChangeKind, Enqueued
+from streamer_core.ports import ChangeKind, Enqueued
 from streamer_plugin_dynamodb.base import Base
 from streamer_plugin_dynamodb.database import Pauses, Unmet, Write, absent, attribute, value
 from streamer_plugin_dynamodb.items import Plain, check_size

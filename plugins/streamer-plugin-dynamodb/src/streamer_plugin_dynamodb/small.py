@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 from streamer_core.errors import Conflict, ItemTooLarge
 from streamer_core.model.codec import dumps, loads
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Counted, Value
+from streamer_core.ports import Counted, Value
 from streamer_plugin_dynamodb.base import Base
 from streamer_plugin_dynamodb.database import Pauses, Unmet, Write, absent, attribute, value
 from streamer_plugin_dynamodb.items import Plain, escaped

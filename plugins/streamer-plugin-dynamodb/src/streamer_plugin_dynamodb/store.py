@@ -5,8 +5,8 @@ from contextlib import suppress
 from typing import Any
 
 from streamer_core.errors import StoreError
+from streamer_core.ports import Change, Feed
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Change, Feed
 from streamer_plugin_dynamodb.claims import ClaimVerbs
 from streamer_plugin_dynamodb.connections import ConnectionVerbs
 from streamer_plugin_dynamodb.database import Database, Write

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamer_core.model.message import Priority
-from streamer_core.ports.store import Change, ChangeKind
+from streamer_core.ports import Change, ChangeKind
 from streamer_plugin_dynamodb.items import from_item
 from streamer_plugin_dynamodb.queues import Queue
 

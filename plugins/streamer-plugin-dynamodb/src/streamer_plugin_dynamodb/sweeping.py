@@ -13,7 +13,7 @@ from streamer_core.model.message import Priority
 from streamer_core.model.request import Request, Status
 from streamer_core.model.transitions import Moved
 from streamer_core.model.update import Update
-from streamer_core.ports.store import Change, ChangeKind
+from streamer_core.ports import Change, ChangeKind
 from streamer_plugin_dynamodb.base import Step
 from streamer_plugin_dynamodb.database import Write, attribute, put, value
 from streamer_plugin_dynamodb.items import Plain, chunks

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from streamer_core.app import Streamer
+from streamer_core.cli import options
+from streamer_core.cli.text import clean, when
 from streamer_core.errors import ConfigurationError
-from streamer_core.model.duration import to_ms
 from streamer_core.ports.detached import Detached
 from streamer_plugin_jwt.denylist import Denylist
 
@@ -38,19 +38,12 @@ def commands(plugin: "JwtPlugin") -> Sequence[click.Command]:
     return [group, issue]
 
 
-def _duration(text: str) -> int:
-    try:
-        return to_ms(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command(name="token")
 @click.option("--user", required=True, help="Whose token it is.")
 @click.option("--tenant", help="Of this tenant.")
 @click.option("--scope", "scopes", multiple=True, help="A scope; may be given several times.")
 @click.option(
-    "--life", type=_duration, default="1h", show_default=True, help="How long it is good."
+    "--life", type=options.duration, default="1h", show_default=True, help="How long it is good."
 )
 @click.option("--issuer", "name", help="Which of several issuers signs it.")
 @click.pass_obj
@@ -90,7 +83,7 @@ def revoke(plugin: "JwtPlugin", user: str, tenant: str, token_id: str | None) ->
         else:
             denylist.revoke_token(tenant, user, token_id)
     what = "all tokens issued so far" if token_id is None else f"the token {token_id}"
-    click.echo(f"revoked: {what} of {user} (tenant {tenant})")
+    click.echo(clean(f"revoked: {what} of {user} (tenant {tenant})"))
 
 
 @click.command()
@@ -101,7 +94,7 @@ def revoked(plugin: "JwtPlugin") -> None:
         entries = sorted(denylist.entries(), key=lambda one: int(one["at"]))
     for one in entries:
         what = f"token {one['token_id']}" if "token_id" in one else "all tokens issued before"
-        click.echo(f"{_when(one['at'])}  {one['tenant']}  {one['user']}  {what}")
+        click.echo(clean(f"{when(one['at'])}  {one['tenant']}  {one['user']}  {what}"))
 
 
 @click.command()
@@ -121,7 +114,3 @@ def _denylist(plugin: "JwtPlugin") -> Iterator[Denylist]:
     settings: Any = plugin.core_settings
     with Streamer(settings, transport=Detached(), load_handlers=False) as app:
         yield Denylist(app.store, app.clock, plugin.settings)
-
-
-def _when(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -29,7 +29,6 @@ _LATELY_MS = 600_000
 _CLOCKS_MS = 60_000
 """By how much the clocks of those who revoke and those who let in may differ."""
 
-_MOST = 10_000
 _MOST_CONNECTIONS = 1_000
 _TRIES = 10
 _SWEEP_S = 5.0
@@ -88,8 +87,7 @@ class Denylist:
 
     def entries(self) -> Iterator[Mapping[str, Any]]:
         """List what was revoked, in no order."""
-        for value in self._store.values(_REVOKED, _MOST).values():
-            yield value.data
+        return (value.data for _, value in self._store.all_values(_REVOKED))
 
     # -- asking
 
@@ -162,10 +160,10 @@ class Denylist:
             dismiss(connection.id, "revoked")
 
     def _revoked_connections(self) -> Iterator[Connection]:
-        for value in self._store.values(_LATELY, _MOST).values():
-            tenant, user = value.data["tenant"], value.data["user"]
+        for _, value in self._store.all_values(_LATELY):
+            entry, tenant, user = value.data, value.data["tenant"], value.data["user"]
             open_ones = self._store.connections(tenant=tenant, user=user, limit=_MOST_CONNECTIONS)
-            yield from (one for one in open_ones if _covers(value.data, one.principal))
+            yield from (one for one in open_ones if _covers(entry, one.principal))
 
 
 def _covers(entry: Mapping[str, Any], principal: Principal) -> bool:

@@ -7,6 +7,7 @@ from streamer_core.errors import ConfigurationError
 from streamer_core.ports import Clock
 from streamer_core.records import record
 from streamer_plugin_jwt.settings import Issuer
+from streamer_plugin_jwt.tokens import BadToken
 from streamer_plugin_jwt.verifier import Verifier
 
 
@@ -24,7 +25,8 @@ def issue(verifier: Verifier, clock: Clock, name: str, wanted: Wanted) -> str:
     """Sign a token that this application lets in, as from the issuer of that name.
 
     Raises:
-        ConfigurationError: there is no key to sign with, or the settings read no such claim.
+        ConfigurationError: there is no key to sign with, the settings read no such claim, or would
+            refuse the token.
     """
     import jwt  # noqa: PLC0415 - and all of cryptography
 
@@ -37,7 +39,12 @@ def issue(verifier: Verifier, clock: Clock, name: str, wanted: Wanted) -> str:
     key, algorithm = _signing_key(verifier, name, issuer)
     headers = {"kid": key.kid} if key.kid else None
     claims = _claims(clock, issuer, wanted)
-    return jwt.encode(claims, key.private, algorithm=algorithm, headers=headers)
+    token = jwt.encode(claims, key.private, algorithm=algorithm, headers=headers)
+    try:
+        verifier.verify(token)
+    except BadToken as error:
+        raise ConfigurationError(f"{name}: nobody would be let in by this token: {error}") from None
+    return token
 
 
 def _signing_key(verifier: Verifier, name: str, issuer: Issuer) -> tuple[Any, str]:

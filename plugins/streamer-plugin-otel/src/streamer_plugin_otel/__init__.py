@@ -5,6 +5,7 @@ Nothing of OpenTelemetry is imported before it is known that somebody takes the 
 
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from streamer_core.plugin import (
     Call,
@@ -19,6 +20,7 @@ from streamer_core.plugin import (
     hookimpl,
     record,
 )
+from streamer_plugin_otel.off import Off
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -51,6 +53,8 @@ class OtelPlugin:
         def __post_init__(self) -> None:
             if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
                 raise ValueError("endpoint: must begin with http:// or https://")
+            if self.endpoint is not None and not _names_a_host(self.endpoint):
+                raise ValueError("endpoint: must name a host, as in http://127.0.0.1:4318")
             if self.endpoint is not None and "@" in self.endpoint.split("/")[2]:
                 raise ValueError(
                     "endpoint: must hold no credentials; set OTEL_EXPORTER_OTLP_HEADERS"
@@ -63,8 +67,8 @@ class OtelPlugin:
     def __init__(self, settings: Settings, app: Any) -> None:
         self.settings = settings
         self._app = app
-        self._tracing: Tracing
-        self._flushing: Flushing
+        self._tracing: Tracing | Off = Off()
+        self._flushing: Flushing | Off = Off()
 
     @hookimpl
     def streamer_startup(self) -> None:
@@ -139,3 +143,11 @@ class OtelPlugin:
     def streamer_on_flush(self) -> None:
         """Send what is gathered, and wait for it no longer than the setting says."""
         self._flushing.flush()
+
+
+def _names_a_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket is left open, or the port is no number
+        return False

@@ -27,6 +27,11 @@ class RateLimitPlugin:
         self._limiter = Limiter(settings, app)
 
     @hookimpl
+    def streamer_startup(self, app: Any) -> None:
+        """See that the limits are about actions that there are."""
+        self._book.check(one.spec.action for one in app.registry)
+
+    @hookimpl
     def streamer_limit(
         self, principal: Principal, connection: Connection, request: Message | None
     ) -> None:

@@ -1,11 +1,12 @@
 """Which limits hold for whom and what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from streamer_core.errors import ConfigurationError
+from streamer_core.handlers import RESERVED
 from streamer_core.model.principal import Principal
 from streamer_core.settings import CoreSettings
-from streamer_plugin_ratelimit.limit import Limit
+from streamer_plugin_ratelimit.limit import Limit, matches
 from streamer_plugin_ratelimit.settings import RateLimitSettings, TierSettings
 
 
@@ -30,6 +31,24 @@ class Book:
         # As many as there are actions times tiers: names that nobody knows do not get here.
         self._found: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {}
 
+    def check(self, actions: Iterable[str]) -> None:
+        """See that each limit is about actions that there are, or the framework's.
+
+        A process that loads no handlers cannot tell.
+
+        Raises:
+            ConfigurationError: names the limit and the pattern.
+        """
+        known = sorted(actions)
+        for limit in self.limits:
+            for pattern in limit.settings.actions:
+                found = _is_frameworks(pattern) or any(matches(pattern, one) for one in known)
+                if known and not found:
+                    raise ConfigurationError(
+                        f"[plugins.ratelimit] limit {limit.name!r}: actions {pattern!r} is about "
+                        f"no action; there are: {', '.join(known)}, and streamer.*"
+                    )
+
     def limits_of(self, principal: Principal, action: str | None) -> tuple[Limit, ...]:
         """Give the limits on a message of this action, or on a connection (None)."""
         tier = self._tiers.of(principal) if self._tiered else None
@@ -42,6 +61,11 @@ class Book:
         for limit in self.limits:
             if limit.settings.tier in {None, tier} and limit.is_about(action):
                 yield limit
+
+
+def _is_frameworks(pattern: str) -> bool:
+    """Tell whether a pattern is about actions of the framework, be it among others."""
+    return pattern.startswith(RESERVED) or matches(pattern, RESERVED)
 
 
 class _Tiers:

@@ -61,7 +61,7 @@ class Limit:
             return True
         if not self.settings.actions:
             return action != _PING
-        return any(_matches(pattern, action) for pattern in self.settings.actions)
+        return any(matches(pattern, action) for pattern in self.settings.actions)
 
     def who(
         self, principal: Principal, connection: Connection, action: str | None
@@ -90,5 +90,6 @@ class Limit:
         )
 
 
-def _matches(pattern: str, action: str) -> bool:
+def matches(pattern: str, action: str) -> bool:
+    """Tell whether an action is what a pattern names, or begins so."""
     return action.startswith(pattern[:-1]) if pattern.endswith("*") else action == pattern

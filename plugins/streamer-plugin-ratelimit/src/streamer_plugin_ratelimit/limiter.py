@@ -8,7 +8,7 @@ from streamer_core.errors import RateLimited, StorageFailed, StoreError
 from streamer_core.log import get_logger
 from streamer_core.model.connection import Connection
 from streamer_core.model.principal import Principal
-from streamer_core.ports.store import Counted
+from streamer_core.ports import Counted
 from streamer_plugin_ratelimit.abuse import Abuse
 from streamer_plugin_ratelimit.allowance import Allowance
 from streamer_plugin_ratelimit.lack import Lack

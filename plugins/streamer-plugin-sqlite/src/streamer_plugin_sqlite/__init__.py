@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamer_core.markers import hookimpl
+from streamer_core.model.ids import tenant_part
 from streamer_core.model.manifest import Manifest
+from streamer_core.model.tables import OwnTables
 from streamer_core.ports import Clock, Store
 from streamer_core.records import record
 from streamer_core.sections import Ms
@@ -47,10 +49,25 @@ class SqlitePlugin:
     @hookimpl
     def streamer_open_store(self, name: str, clock: Clock) -> Store | None:
         """Open the file, where the store asked for is this one."""
+        return self._opened(self._path, clock) if name == "sqlite" else None
+
+    @hookimpl
+    def streamer_open_tenant_store(
+        self, name: str, clock: Clock, tables: OwnTables
+    ) -> Store | None:
+        """Open a tenant's own file, beside the other, wherever its tables are elsewhere."""
         if name != "sqlite":
             return None
+        stem = f"{self._path.stem}-{tenant_part(tables.tenant)}"
+        return self._opened(self._path.with_stem(stem), clock)
+
+    @property
+    def _path(self) -> Path:
+        return self._root / self.settings.path.expanduser()
+
+    def _opened(self, path: Path, clock: Clock) -> Store:
         return SqliteStore(
-            self._root / self.settings.path.expanduser(),
+            path,
             clock,
             synchronous=self.settings.synchronous,
             busy_timeout_ms=self.settings.busy_timeout,

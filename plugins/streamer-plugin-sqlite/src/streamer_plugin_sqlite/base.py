@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from streamer_core.errors import StoreError
+from streamer_core.ports import Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Store
 from streamer_plugin_sqlite.database import (
     Database,
     Synchronous,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request
-from streamer_core.ports.store import Change, ChangeKind
+from streamer_core.ports import Change, ChangeKind
 from streamer_plugin_sqlite.database import Database
 
 _KEPT = 10_000

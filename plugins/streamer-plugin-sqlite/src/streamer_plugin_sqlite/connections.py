@@ -84,6 +84,12 @@ class ConnectionVerbs(Base):
         rows = self._peek(lambda db: db.execute(sql, asked).fetchall())
         return [connection_from_plain(loads(body)) for (body,) in rows]
 
+    def count_connections(self) -> int:
+        """Count all open connections."""
+        sql, asked = "SELECT COUNT(*) FROM connections WHERE expires_at > ?", (self.clock.now(),)
+        (count,) = self._peek(lambda db: db.execute(sql, asked).fetchone())
+        return int(count)
+
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Give ids of stored connections whose time is over, for the sweeper to forget."""
         asked = (self.clock.now(), limit)

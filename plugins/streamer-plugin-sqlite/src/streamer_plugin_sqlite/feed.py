@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from streamer_core.ports.store import Change, Feed
+from streamer_core.ports import Change, Feed
 from streamer_plugin_sqlite import changes
 from streamer_plugin_sqlite.doorbell import Doorbell
 from streamer_plugin_sqlite.readers import Readers

@@ -10,7 +10,7 @@ from streamer_core.model.codec import dumps
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 from streamer_core.model.transitions import Checkpoint, Moved
 from streamer_core.model.update import NewUpdate
-from streamer_core.ports.store import Ending, Held, Store
+from streamer_core.ports import Ending, Held, Store
 from streamer_plugin_sqlite import changes, levels, queues, records, slots
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database

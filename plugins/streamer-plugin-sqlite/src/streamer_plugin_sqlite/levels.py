@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from streamer_core.errors import LimitReached
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Counted
+from streamer_core.ports import Counted
 from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.text import stored
 

@@ -9,7 +9,7 @@ from streamer_core.model import transitions
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import ORIGIN_ALONE, Request, Status
-from streamer_core.ports.store import Enqueued, Enqueuing, Page, Query
+from streamer_core.ports import Enqueued, Enqueuing, Page, Query
 from streamer_plugin_sqlite import changes, levels, queues, records, slots
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database

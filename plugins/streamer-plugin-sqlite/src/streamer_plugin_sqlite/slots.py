@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
-from streamer_core.ports.store import ChangeKind
+from streamer_core.ports import ChangeKind
 from streamer_plugin_sqlite import changes, queues, turns
 from streamer_plugin_sqlite.database import Database
 from streamer_plugin_sqlite.queues import Waiting

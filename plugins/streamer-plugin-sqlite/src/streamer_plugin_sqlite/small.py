@@ -6,7 +6,7 @@ from typing import Any
 from streamer_core.errors import Conflict, ItemTooLarge
 from streamer_core.model.codec import dumps, loads
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Counted, Value
+from streamer_core.ports import Counted, Value
 from streamer_plugin_sqlite import levels
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from streamer_core.ports.store import Feed
+from streamer_core.ports import Feed
 from streamer_plugin_sqlite.claims import ClaimVerbs
 from streamer_plugin_sqlite.connections import ConnectionVerbs
 from streamer_plugin_sqlite.feed import SqliteFeed

@@ -8,7 +8,7 @@ from streamer_core.model.ids import request_subject
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request
 from streamer_core.model.update import Kind, Update
-from streamer_core.ports.store import Change, ChangeKind
+from streamer_core.ports import Change, ChangeKind
 from streamer_plugin_sqlite import records
 from streamer_plugin_sqlite.base import Base
 from streamer_plugin_sqlite.database import Database

@@ -11,7 +11,7 @@ from streamer_core.errors import Conflict
 from streamer_core.model.ids import ref_of
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request
-from streamer_core.ports import Clock, Query, Store
+from streamer_core.ports import Clock, Page, Query, Store
 from streamer_core.records import record
 from streamer_core.scope import TenantScope
 from streamer_plugin_tenancy import quotas, tenants
@@ -115,12 +115,16 @@ class Admin:
         """Give what a tenant used, a row for each action and hour."""
         return [self._row(one) for one in self.usage.read(name, since, until)]
 
+    def page(self, name: str, limit: int, cursor: str | None) -> Page:
+        """Give a page of a tenant's stored requests; ValueError where the cursor is none."""
+        with TenantScope(None):
+            return self.store.query(Query(tenant=name), limit=limit, cursor=cursor)
+
     def requests(self, name: str) -> Iterator[Request]:
         """Give a tenant's stored requests, newest first."""
         cursor: str | None = None
         while True:
-            with TenantScope(None):
-                page = self.store.query(Query(tenant=name), limit=_PAGE, cursor=cursor)
+            page = self.page(name, _PAGE, cursor)
             yield from page.items
             if (cursor := page.cursor) is None:
                 return

@@ -12,8 +12,8 @@ import click
 from streamer_core.cli import options, output
 from streamer_core.cli.problem import Code, Problem, note
 from streamer_core.cli.project import Project, pass_project
-from streamer_core.cli.record import record
 from streamer_core.cli.text import when
+from streamer_core.engine.visible import whole
 from streamer_core.errors import Conflict
 from streamer_plugin_tenancy.admin import Admin
 
@@ -138,7 +138,7 @@ def export(project: Project, tenant: str, form: str | None, since: int) -> None:
     """Print a tenant's stored requests, a JSON object a line; or its usage, with --usage."""
     with _admin(project) as admin:
         if form is None:
-            output.json_lines(map(record, admin.requests(tenant)))
+            output.json_lines(map(whole, admin.requests(tenant)))
             return
         now = admin.clock.now()
         found = admin.used(tenant, now - since, now)

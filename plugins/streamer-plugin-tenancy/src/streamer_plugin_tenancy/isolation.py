@@ -21,7 +21,7 @@ from streamer_core.errors import NotFound, StoreError
 from streamer_core.log import get_logger
 from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
-from streamer_core.model.ids import request_subject, tenant_of
+from streamer_core.model.ids import ref_of, request_subject, tenant_of
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request
 from streamer_core.model.update import Update
@@ -144,6 +144,11 @@ class IsolatedStore(WrappedStore):
         mine = tenant or current_tenant()
         return self.inner.connections(tenant=mine, user=user, limit=limit)
 
+    def count_connections(self) -> int:
+        """Only the framework counts everybody's."""
+        self._only_the_framework("count_connections")
+        return self.inner.count_connections()
+
     def expired_connections(self, limit: int = 100) -> Sequence[str]:
         """Only the framework looks for them."""
         self._only_the_framework("expired_connections")
@@ -174,6 +179,8 @@ class IsolatedStore(WrappedStore):
         self._check_counts("enqueue", request.tenant, (*counts, *request.settle))
         if request.connection_id is not None:
             self._check_connection("enqueue", request.connection_id)
+        if request.ref != ref_of(request.tenant, request.user, request.id):
+            self._refuse("enqueue")  # what lies there may be anybody's
         self._noted(request)
 
     def get(self, ref: str) -> Request | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamer_core.errors import Forbidden
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Call
+from streamer_core.model.call import Call, Health
 from streamer_core.model.counter import Count
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.manifest import Manifest
@@ -20,6 +20,7 @@ from streamer_plugin_tenancy.usage import Usage
 
 if TYPE_CHECKING:
     from streamer_plugin_tenancy.admin import Admin
+    from streamer_plugin_tenancy.everywhere import TenantStores
 
 _SUSPENDED_WAIT_MS = 60_000
 
@@ -33,6 +34,7 @@ class TenancyPlugin:
     def __init__(self, settings: TenancySettings, app: Any) -> None:
         self.settings = settings
         self._app = app
+        self._stores: TenantStores | None = None
         given = {name: getattr(settings, name) for name in QUOTAS}
         self.limits: quotas.Limits = {name: one for name, one in given.items() if one is not None}
 
@@ -65,9 +67,13 @@ class TenancyPlugin:
 
     @hookimpl
     def streamer_wrap_store(self, store: Store) -> Store:
-        """Refuse, within a tenant's work, the keys of all others."""
+        """Refuse, within a tenant's work, the keys of all others; open the tables of its own."""
         from streamer_plugin_tenancy.isolation import IsolatedStore  # noqa: PLC0415
 
+        if self.settings.tables:
+            from streamer_plugin_tenancy.opening import open_tables  # noqa: PLC0415
+
+            store = self._stores = open_tables(self._app, store, self.settings.tables)
         return IsolatedStore(store)
 
     @hookimpl
@@ -136,6 +142,15 @@ class TenancyPlugin:
     def streamer_on_flush(self) -> None:
         """Write what was gathered, where it has waited long enough."""
         self.usage.flush(due_only=True)
+
+    @hookimpl
+    def streamer_health(self) -> Health | None:
+        """Tell whose own tables have failed a short while ago."""
+        failing = self._stores.left_out() if self._stores else ()
+        if not failing:
+            return None
+        detail = f"the tables of {', '.join(failing)} failed"
+        return Health(name="tenant tables", ok=True, degraded=True, detail=detail)
 
     @hookimpl
     def streamer_shutdown(self) -> None:

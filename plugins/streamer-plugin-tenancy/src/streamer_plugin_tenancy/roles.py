@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from streamer_core.model.tables import Credentials
 from streamer_core.ports import Clock, SystemClock
 from streamer_core.scope import current_tenant
 
-_TAG = re.compile(r"[\w .:/=+@-]{1,256}")  # IAM user guide, "Rules for tagging"
+TAG = re.compile(r"[\w .:/=+@-]{1,256}")
+"""What a tag of a session may be: IAM user guide, "Rules for tagging"."""
 _IN_ARN = re.compile(r"[A-Za-z0-9_.@=+-]{1,64}")
 _NOT_IN_SESSION_NAME = re.compile(r"[^A-Za-z0-9_=,.@-]")  # STS API: AssumeRole, RoleSessionName
 _MARGIN_MS = 300_000
@@ -67,19 +69,27 @@ class TenantRoles:
             raise RuntimeError("this thread works for no tenant; nobody's role can be assumed")
         with self._lock:
             until, session = self._sessions.get(tenant, (0.0, None))
-            if session is None or self._clock.now() >= until - _MARGIN_MS:
-                until, session = self._assumed(tenant)
+        if session is None or self._clock.now() >= until - _MARGIN_MS:
+            until, session = self._assumed(tenant)  # STS may be slow: no other tenant waits for it
+            with self._lock:
                 if len(self._sessions) >= _MOST_SESSIONS:
                     self._sessions.clear()
                 self._sessions[tenant] = until, session
-            return session
+        return session
 
-    def _assumed(self, tenant: str) -> tuple[float, Any]:
+    def assume(self, tenant: str) -> Credentials:
+        """Assume the role in a tenant's name, anew at each call.
+
+        Raises:
+            ValueError: the tenant's name cannot be a session's tag, or stand in an ARN.
+            botocore.exceptions.ClientError: STS refuses.
+        """
         import boto3  # noqa: PLC0415 - an extra, and slow to import
 
-        if not _TAG.fullmatch(tenant):
+        if not TAG.fullmatch(tenant):
             raise ValueError(f"tenant {tenant!r:.100} cannot be the tag of a session")
-        self._sts = self._sts or boto3.client("sts")
+        with self._lock:  # boto3 makes one client at a time
+            self._sts = self._sts or boto3.client("sts")
         trust = {"ExternalId": self._external_id} if self._external_id else {}
         answer = self._sts.assume_role(
             RoleArn=self._arn(tenant),
@@ -88,12 +98,23 @@ class TenantRoles:
             Tags=[{"Key": "tenant", "Value": tenant}],
             **trust,
         )["Credentials"]
-        session = boto3.Session(
-            aws_access_key_id=answer["AccessKeyId"],
-            aws_secret_access_key=answer["SecretAccessKey"],
-            aws_session_token=answer["SessionToken"],
+        return Credentials(
+            key_id=answer["AccessKeyId"],
+            secret=answer["SecretAccessKey"],
+            token=answer["SessionToken"],
+            expires_at=int(answer["Expiration"].timestamp() * 1000),
         )
-        return answer["Expiration"].timestamp() * 1000, session
+
+    def _assumed(self, tenant: str) -> tuple[float, Any]:
+        import boto3  # noqa: PLC0415 - an extra, and slow to import
+
+        new = self.assume(tenant)
+        session = boto3.Session(
+            aws_access_key_id=new.key_id,
+            aws_secret_access_key=new.secret,
+            aws_session_token=new.token,
+        )
+        return new.expires_at, session
 
     def _arn(self, tenant: str) -> str:
         if callable(self._role):

@@ -1,10 +1,40 @@
 """The `[plugins.tenancy]` section."""
 
+import re
+from dataclasses import field
+
 from streamer_core.records import record
 from streamer_core.sections import Ms
 from streamer_plugin_tenancy.tenants import QUOTAS
 
 _PRICES = ("price_request", "price_second", "price_message", "price_gigabyte")
+_ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}")
+
+
+@record
+class TablesSettings:
+    """Where a tenant's own tables are: `[plugins.tenancy.tables.<tenant>]`.
+
+    Args:
+        prefix: what their names begin with; left out: as those that all share.
+        role: the ARN of the role that may use them, in whatever account; left out: that which may
+            use the shared ones.
+        external_id: what the role's trust asks for.
+        region: where they are; left out: where the shared ones are.
+    """
+
+    prefix: str | None = None
+    role: str | None = None
+    external_id: str | None = None
+    region: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.role is not None and not _ROLE.fullmatch(self.role):
+            raise ValueError("role: must be a role's ARN: arn:aws:iam::<account>:role/<name>")
+        if self.external_id is not None and self.role is None:
+            raise ValueError("external_id: is for a role; set role too")
+        if self.prefix is None and self.role is None and self.region is None:
+            raise ValueError("set prefix, or role: without, the tables are those that all share")
 
 
 @record
@@ -24,6 +54,7 @@ class TenancySettings:
         usage_flush: how long what requests answered at once have used may wait to be written.
         price_request, price_second, price_message, price_gigabyte: what the estimated cost is made
             of, in whatever money.
+        tables: of tenants that have their own.
     """
 
     connections: int | None = None
@@ -39,6 +70,7 @@ class TenancySettings:
     price_second: float = 0.0
     price_message: float = 0.0
     price_gigabyte: float = 0.0
+    tables: dict[str, TablesSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in QUOTAS:
@@ -52,3 +84,6 @@ class TenancySettings:
             raise ValueError("usage_flush: must be more than nothing")
         if self.cache > 60_000:
             raise ValueError("cache: must be at most 60s: so late is a suspension noticed")
+        places = [(one.prefix, one.role, one.region) for one in self.tables.values()]
+        if len(set(places)) < len(places):
+            raise ValueError("tables: two tenants have the same; give each a prefix of its own")

@@ -19,6 +19,9 @@ QUOTAS = (
     *("connections", "requests_in_flight", "requests_a_day"),
     *("stored_bytes", "execution_seconds_a_day"),
 )
+TENANTS_SCOPE = "streamer:tenants"
+"""The scope of an operator of tenants."""
+
 CLOSE = "tenancy.close"
 """The action that closes a suspended tenant's connections."""
 

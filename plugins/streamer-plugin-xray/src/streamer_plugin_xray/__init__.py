@@ -20,11 +20,17 @@ from streamer_core.plugin import (
     hookimpl,
     record,
 )
+from streamer_plugin_xray.off import Off
 
 if TYPE_CHECKING:
     from streamer_plugin_xray.tracing import Tracing
 
 __all__ = ["XRayPlugin"]
+
+_LONGEST_NAME = 200
+"""X-Ray developer guide, "X-Ray segment documents", `name`."""
+_LEFT_OUT = frozenset("?;*()!$~^<>")
+"""By the SDK, which then has no name, or another."""
 
 
 class XRayPlugin:
@@ -49,13 +55,17 @@ class XRayPlugin:
         def __post_init__(self) -> None:
             if not 0 <= self.ratio <= 1:
                 raise ValueError("ratio: must be from 0 to 1")
+            if not 0 < len(self.service) <= _LONGEST_NAME or _LEFT_OUT & set(self.service):
+                raise ValueError(
+                    "service: must have 1 to 200 characters, none of ? ; * ( ) ! $ ~ ^ < >"
+                )
 
     manifest = Manifest()
 
     def __init__(self, settings: Settings, app: Any) -> None:
         self.settings = settings
         self._app = app
-        self._tracing: Tracing
+        self._tracing: Tracing | Off = Off()
 
     @hookimpl
     def streamer_startup(self) -> None:

@@ -8,6 +8,8 @@ from aws_xray_sdk.core.lambda_launcher import LambdaContext
 
 from streamer_core.errors import ConfigurationError
 
+_LAST_PORT = 65_535
+
 
 class PinnedContext(LambdaContext):  # type: ignore[misc]  # the SDK has no types
     """The SDK's context on Lambda, which may be held to a trace that is not the invocation's.
@@ -38,15 +40,21 @@ def opened(daemon: str) -> Any:
     Raises:
         ConfigurationError: it is no address.
     """
-    try:
-        xray_recorder.emitter.set_daemon_address(daemon)
-    except InvalidDaemonAddressException:
+    if not _is_taken(daemon):
         raise ConfigurationError(
             f"[plugins.xray] daemon, or AWS_XRAY_DAEMON_ADDRESS, is {daemon!r}; try: 127.0.0.1:2000"
-        ) from None
+        )
     if isinstance(xray_recorder.context, LambdaContext):
         xray_recorder.configure(context=PinnedContext())
     else:
         # Code outside a request has no segment, and its subsegments are left out without a word.
         xray_recorder.context.context_missing = "IGNORE_ERROR"
     return xray_recorder
+
+
+def _is_taken(daemon: str) -> bool:
+    try:
+        xray_recorder.emitter.set_daemon_address(daemon)
+    except InvalidDaemonAddressException:
+        return False
+    return bool(0 < xray_recorder.emitter.port <= _LAST_PORT)  # else each segment would fail

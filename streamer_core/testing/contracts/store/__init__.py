@@ -1,17 +1,19 @@
 """The rules of `streamer_core.ports.store`, one concern a file, put together as StoreContract."""
 
 from streamer_core.testing.contracts.store.append import AppendRules
+from streamer_core.testing.contracts.store.cancel import CancelRules
 from streamer_core.testing.contracts.store.claim import ClaimRules, FairnessRules
 from streamer_core.testing.contracts.store.connections import ConnectionRules, SubscriptionRules
 from streamer_core.testing.contracts.store.counters import CounterRules
 from streamer_core.testing.contracts.store.encoding import EncodingRules, SizeRules
-from streamer_core.testing.contracts.store.end import CancelRules, FinishRules, RequeueRules
+from streamer_core.testing.contracts.store.end import FinishRules
 from streamer_core.testing.contracts.store.enqueue import EnqueueRules
 from streamer_core.testing.contracts.store.expiry import ExpiryRules
 from streamer_core.testing.contracts.store.feed import FeedRules
 from streamer_core.testing.contracts.store.life import DurabilityRules, HandleRules
 from streamer_core.testing.contracts.store.query import QueryRules
 from streamer_core.testing.contracts.store.races import RaceRules
+from streamer_core.testing.contracts.store.requeue import RequeueRules
 from streamer_core.testing.contracts.store.slots import SlotRules
 from streamer_core.testing.contracts.store.sweep import SweepRules
 from streamer_core.testing.contracts.store.values import ValueRules

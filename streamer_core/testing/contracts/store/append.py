@@ -8,7 +8,7 @@ import pytest
 from streamer_core.errors import LostLease
 from streamer_core.model.request import Request, Status
 from streamer_core.model.update import Kind, NewUpdate
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

@@ -4,17 +4,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request, Status
 from streamer_core.model.update import NewUpdate
+from streamer_core.ports import Held, Store
 from streamer_core.ports.clock import Clock
-from streamer_core.ports.store import Held, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, LEASE_MS, a_request, an_end
 
 OpenStore = Callable[[Clock], Store]
 
 LANES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+SETTLE = (Count(key="open/acme", amount=-1), Count(key="done/acme", amount=1))
 
 
 class StoreRules:
@@ -89,3 +91,8 @@ def stored(store: Store, ref: str) -> Request:
     request = store.get(ref)
     assert request is not None, "no such request"
     return request
+
+
+def levels_of(store: Store) -> tuple[float, ...]:
+    """Read what a request that settles `SETTLE` has settled."""
+    return store.count([Count(key=count.key, amount=0) for count in SETTLE]).levels

@@ -3,7 +3,7 @@
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Status
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, LEASE_MS, a_request, an_error
 from streamer_core.testing.contracts.store.base import (

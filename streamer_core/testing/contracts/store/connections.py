@@ -9,7 +9,7 @@ from streamer_core.errors import LimitReached
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject, topic_subject
 from streamer_core.model.request import ORIGIN_ALONE
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_connection, a_request
 from streamer_core.testing.contracts.store.base import StoreRules, claimed, stored
@@ -166,6 +166,17 @@ class ConnectionRules(StoreRules):
         assert list(store.expired_connections()) == ["short"]
         store.delete_connection("short")
         assert list(store.expired_connections()) == []
+
+    def test_open_connections_are_counted(self, store: Store, clock: ManualClock) -> None:
+        """All tenants' together; not those that are over, or forgotten."""
+        assert store.count_connections() == 0
+        for number in range(3):
+            store.put_connection(a_connection(clock, f"c-{number}", tenant=f"t{number}"))
+        store.put_connection(a_connection(clock, "short", lives_ms=1000))
+        assert store.count_connections() == 4
+        clock.advance(1000)
+        store.delete_connection("c-0")
+        assert store.count_connections() == 2
 
     def test_expired_connections_are_given_up_to_the_limit(
         self, store: Store, clock: ManualClock

@@ -1,7 +1,7 @@
 """Counters: buckets, quotas, gauges."""
 
 from streamer_core.model.counter import Count
-from streamer_core.ports.store import Store
+from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.store.base import StoreRules
 

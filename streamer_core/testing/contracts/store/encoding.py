@@ -11,7 +11,7 @@ from streamer_core.model.counter import Count
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Policy, Slot
 from streamer_core.model.request import Failure, Request, Snapshot
-from streamer_core.ports.store import Query, Store
+from streamer_core.ports import Query, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_chunk, a_request, an_end
 from streamer_core.testing.contracts.store.base import (

@@ -1,16 +1,16 @@
-"""Ending a request, giving it back, and cancelling it."""
+"""Ending a request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
-from streamer_core.errors import Conflict, LostLease
+from streamer_core.errors import LostLease
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
-from streamer_core.model.request import KEPT_FAILURES, Request, Status
-from streamer_core.model.update import Kind, NewUpdate, Update
-from streamer_core.ports.store import Ending, Held, Store
+from streamer_core.model.request import Request, Status
+from streamer_core.model.update import Kind
+from streamer_core.ports import Ending, Held, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,
@@ -24,14 +24,14 @@ from streamer_core.testing.contracts.build import (
     an_error,
 )
 from streamer_core.testing.contracts.store.base import (
+    SETTLE,
     StoreRules,
     claimed,
     completed,
+    levels_of,
     running,
     stored,
 )
-
-SETTLE = (Count(key="open/acme", amount=-1), Count(key="done/acme", amount=1))
 
 
 def _appended(store: Store, held: Request) -> Request:
@@ -154,13 +154,13 @@ class FinishRules(StoreRules):
         held = running(store, settle=SETTLE)
         store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
         held = claimed(store, held.ref)
-        assert _levels(store) == (5, 0)
+        assert levels_of(store) == (5, 0)
         completed(store, held)
-        assert _levels(store) == (4, 1)
+        assert levels_of(store) == (4, 1)
         with pytest.raises(LostLease):
             completed(store, held)
         store.cancel(held.ref, an_error(clock), expires_at=DAY_MS)
-        assert _levels(store) == (4, 1)
+        assert levels_of(store) == (4, 1)
 
     def test_the_time_it_was_held_is_added_up(self, store: Store, clock: ManualClock) -> None:
         """Over all its runs, without the waits between; of a lost worker until its lease is over.
@@ -205,7 +205,7 @@ class FinishRules(StoreRules):
         ]
         assert [len(store.updates(one.ref)) for one in held] == [2, 1, 0, 2]
         assert [answer.last_seq for answer in answers if isinstance(answer, Held)] == [2, 2]
-        assert _levels(store) == (0, 3)
+        assert levels_of(store) == (0, 3)
 
     @pytest.mark.parametrize("meanwhile", MEANWHILE)
     def test_what_its_holder_knows_changes_no_end(
@@ -266,188 +266,6 @@ class FinishRules(StoreRules):
         completed(store, held)
 
 
-class RequeueRules(StoreRules):
-    """Rules about `requeue`."""
-
-    @pytest.mark.parametrize(
-        ("spend", "status", "spent"), [(True, Status.RETRYING, 1), (False, Status.PENDING, 0)]
-    )
-    def test_a_request_given_back_waits(
-        self, store: Store, clock: ManualClock, spend: bool, status: Status, spent: int
-    ) -> None:
-        """RETRYING where an attempt is spent, else PENDING; nobody holds it."""
-        held = running(store)
-        due_at = clock.now() + 500
-        store.requeue(held.ref, fence=held.fence, due_at=due_at, spend=spend)
-        back = stored(store, held.ref)
-        assert (back.status, back.spent, back.due_at) == (status, spent, due_at)
-        assert (back.lease_until, back.worker, back.fence) == (None, None, held.fence)
-        assert (back.expires_at, back.finished_at) == (None, None)
-        assert store.claim(held.ref, worker="w", lease_until=due_at) is None
-        clock.advance(500)
-        claimed(store, held.ref)
-
-    def test_a_spent_attempt_stays_spent(self, store: Store, clock: ManualClock) -> None:
-        """PENDING where none is spent this time, whatever was before."""
-        held = running(store)
-        store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
-        held = claimed(store, held.ref)
-        store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=False)
-        back = stored(store, held.ref)
-        assert (back.status, back.spent) == (Status.PENDING, 1)
-
-    def test_it_writes_as_append_does(self, store: Store, clock: ManualClock) -> None:
-        """Updates numbered, progress and checkpoint kept, in the same write."""
-        held = running(store)
-        store.append(held.ref, [a_chunk(clock)], fence=held.fence)
-        restart = NewUpdate(kind=Kind.RESTART, attempt=2, body={"keep_through_seq": 1})
-        answer = store.requeue(
-            held.ref,
-            fence=held.fence,
-            due_at=clock.now(),
-            spend=True,
-            updates=[a_chunk(clock), restart],
-            progress=a_snapshot(20, 2),
-            checkpoint=["state"],
-            failure=a_failure(),
-        )
-        back = stored(store, held.ref)
-        assert answer.last_seq == back.last_seq == 3
-        assert [update.seq for update in store.updates(held.ref)] == [1, 2, 3]
-        assert (back.checkpoint, back.checkpoint_seq) == (["state"], 3)
-        assert (back.progress, back.failures) == (a_snapshot(20, 2), (a_failure(),))
-
-    def test_the_checkpoint_stays_unless_given(self, store: Store, clock: ManualClock) -> None:
-        """The next attempt starts from the last one."""
-        held = running(store)
-        store.append(held.ref, [a_chunk(clock)], fence=held.fence, checkpoint={"page": 1})
-        store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
-        again = claimed(store, held.ref)
-        assert (again.checkpoint, again.checkpoint_seq) == ({"page": 1}, 1)
-
-    def test_the_last_ten_failures_are_kept(self, store: Store, clock: ManualClock) -> None:
-        """Older ones fall off."""
-        held = running(store)
-        for attempt in range(1, KEPT_FAILURES + 3):
-            store.requeue(
-                held.ref,
-                fence=held.fence,
-                due_at=clock.now(),
-                spend=True,
-                failure=a_failure(attempt),
-            )
-            held = claimed(store, held.ref)
-        kept = [failure.attempt for failure in stored(store, held.ref).failures]
-        assert kept == list(range(3, KEPT_FAILURES + 3))
-
-    def test_giving_back_cannot_end(self, store: Store, clock: ManualClock) -> None:
-        """A terminal update is refused and nothing is written."""
-        held = running(store)
-        with pytest.raises(ValueError, match="terminal"):
-            store.requeue(held.ref, fence=held.fence, due_at=0, spend=True, updates=[an_end(clock)])
-        assert stored(store, held.ref) == held
-
-    def test_one_asked_to_stop_must_not_wait_again(self, store: Store, clock: ManualClock) -> None:
-        """Conflict, and the holder still holds it, to finish it as CANCELLED."""
-        held = running(store)
-        flagged = store.cancel(held.ref, an_error(clock), expires_at=DAY_MS)
-        with pytest.raises(Conflict):
-            store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
-        assert stored(store, held.ref) == flagged
-        store.finish(
-            held.ref,
-            Status.CANCELLED,
-            [an_error(clock)],
-            fence=held.fence,
-            expires_at=clock.now() + DAY_MS,
-        )
-
-    def test_a_lapsed_one_needs_a_lapsed_lease(self, store: Store, clock: ManualClock) -> None:
-        """LostLease until the lease is over; then the old holder has lost it."""
-        held = running(store)
-        clock.advance(LEASE_MS - 1)
-        with pytest.raises(LostLease):
-            store.requeue(held.ref, fence=held.fence, due_at=0, spend=True, lapsed=True)
-        assert stored(store, held.ref) == held
-        clock.advance(1)
-        store.requeue(held.ref, fence=held.fence, due_at=0, spend=True, lapsed=True)
-        with pytest.raises(LostLease):
-            store.heartbeat(held.ref, fence=held.fence, lease_until=clock.now() + LEASE_MS)
-        assert claimed(store, held.ref).attempt == 2
-
-
-class CancelRules(StoreRules):
-    """Rules about `cancel`."""
-
-    @pytest.mark.parametrize("status", [Status.PENDING, Status.RETRYING])
-    def test_a_waiting_request_ends_at_once(
-        self, store: Store, clock: ManualClock, status: Status
-    ) -> None:
-        """With `terminal` as its last update, settled, due or not."""
-        ref = _waiting(store, status)
-        clock.advance(9)
-        given = store.cancel(ref, an_error(clock), expires_at=clock.now() + DAY_MS)
-        ended = stored(store, ref)
-        assert given == ended
-        assert (ended.status, ended.outcome) == (Status.CANCELLED, an_error(clock).body)
-        assert (ended.finished_at, ended.expires_at) == (clock.now(), clock.now() + DAY_MS)
-        (last,) = store.updates(ref)
-        assert last == _as_stored(an_error(clock), 1)
-        assert ended.last_seq == 1
-        assert _levels(store) == (0, 1)
-
-    def test_a_running_request_is_flagged(self, store: Store, clock: ManualClock) -> None:
-        """It goes on running, unsettled, and the first asking's time stays."""
-        held = running(store, settle=SETTLE)
-        asked_at = clock.advance(5)
-        given = store.cancel(held.ref, an_error(clock), expires_at=clock.now() + DAY_MS)
-        clock.advance(5)
-        store.cancel(held.ref, an_error(clock), expires_at=clock.now() + DAY_MS)
-        flagged = stored(store, held.ref)
-        assert given == flagged
-        assert (flagged.status, flagged.cancel_requested_at) == (Status.PROCESSING, asked_at)
-        assert (flagged.fence, flagged.lease_until) == (held.fence, held.lease_until)
-        assert flagged.expires_at is None
-        assert list(store.updates(held.ref)) == []
-        assert _levels(store) == (0, 0)
-
-    def test_a_flagged_request_may_still_complete(self, store: Store, clock: ManualClock) -> None:
-        """The first terminal write wins, and it settles once."""
-        held = running(store, settle=SETTLE)
-        store.cancel(held.ref, an_error(clock), expires_at=DAY_MS)
-        completed(store, held)
-        assert stored(store, held.ref).status is Status.COMPLETED
-        assert _levels(store) == (0, 1)
-
-    def test_an_ended_request_stays(self, store: Store, clock: ManualClock) -> None:
-        """Its record is given as it is; cancelled twice it is settled once."""
-        ref = _waiting(store, Status.PENDING)
-        first = store.cancel(ref, an_error(clock), expires_at=clock.now() + DAY_MS)
-        clock.advance(5)
-        second = store.cancel(ref, an_error(clock), expires_at=clock.now() + DAY_MS * 2)
-        assert first == second == stored(store, ref)
-        assert len(store.updates(ref)) == 1
-        assert _levels(store) == (0, 1)
-
-    def test_what_is_not_there_is_none(self, store: Store, clock: ManualClock) -> None:
-        """Never stored, or expired."""
-        assert store.cancel("0" * 32, an_error(clock), expires_at=DAY_MS) is None
-        held = running(store)
-        completed(store, held)
-        clock.advance(DAY_MS)
-        assert store.cancel(held.ref, an_error(clock), expires_at=DAY_MS) is None
-
-    def test_a_cancelled_request_keeps_its_earlier_updates(
-        self, store: Store, clock: ManualClock
-    ) -> None:
-        """The terminal one is numbered after them."""
-        held = running(store)
-        store.append(held.ref, [a_chunk(clock)] * 2, fence=held.fence)
-        store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
-        store.cancel(held.ref, an_error(clock), expires_at=clock.now() + DAY_MS)
-        assert [update.seq for update in store.updates(held.ref)] == [1, 2, 3]
-
-
 def _ending(clock: ManualClock, held: Request) -> Ending:
     return Ending(
         ref=held.ref,
@@ -456,21 +274,3 @@ def _ending(clock: ManualClock, held: Request) -> Ending:
         fence=held.fence,
         expires_at=clock.now() + DAY_MS,
     )
-
-
-def _levels(store: Store) -> tuple[float, ...]:
-    return store.count([Count(key=count.key, amount=0) for count in SETTLE]).levels
-
-
-def _waiting(store: Store, status: Status) -> str:
-    later = store.clock.now() + DAY_MS
-    request = a_request(store.clock, settle=SETTLE)
-    store.enqueue(request)
-    if status is Status.RETRYING:
-        held = claimed(store, request.ref)
-        store.requeue(held.ref, fence=held.fence, due_at=later, spend=True)
-    return request.ref
-
-
-def _as_stored(update: NewUpdate, seq: int) -> Update:
-    return Update(seq=seq, kind=update.kind, attempt=update.attempt, body=update.body, at=update.at)

@@ -6,7 +6,7 @@ from streamer_core.errors import LimitReached, StoreError
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Status
-from streamer_core.ports.store import Enqueued, Store
+from streamer_core.ports import Enqueued, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

@@ -3,7 +3,7 @@
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import request_subject
 from streamer_core.model.request import Status
-from streamer_core.ports.store import Query, Store
+from streamer_core.ports import Query, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_chunk, a_connection, a_request, an_error
 from streamer_core.testing.contracts.store.base import StoreRules, completed, running

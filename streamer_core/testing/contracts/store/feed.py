@@ -10,7 +10,7 @@ import pytest
 from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Status
-from streamer_core.ports.store import Change, ChangeKind, Feed, Store
+from streamer_core.ports import Change, ChangeKind, Feed, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from streamer_core.model.request import Request, Status
-from streamer_core.ports.store import Page, Query, Store
+from streamer_core.ports import Page, Query, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import DAY_MS, a_request, an_error
 from streamer_core.testing.contracts.store.base import StoreRules, completed, running

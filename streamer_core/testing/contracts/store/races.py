@@ -6,7 +6,7 @@ from streamer_core.errors import Conflict, LostLease, StoreError
 from streamer_core.model.counter import Count
 from streamer_core.model.request import Request, Status
 from streamer_core.model.update import Kind
-from streamer_core.ports.store import Held, Store
+from streamer_core.ports import Held, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

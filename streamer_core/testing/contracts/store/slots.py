@@ -5,7 +5,7 @@ import pytest
 from streamer_core.errors import LostLease
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
-from streamer_core.ports.store import ChangeKind, Store
+from streamer_core.ports import ChangeKind, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

@@ -2,7 +2,7 @@
 
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Status
-from streamer_core.ports.store import Change, ChangeKind, Store
+from streamer_core.ports import Change, ChangeKind, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
     DAY_MS,

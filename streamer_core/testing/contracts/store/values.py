@@ -3,7 +3,7 @@
 import pytest
 
 from streamer_core.errors import Conflict
-from streamer_core.ports.store import Store, Value
+from streamer_core.ports import Store, Value
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.store.base import StoreRules
 
@@ -115,6 +115,7 @@ class ValueRules(StoreRules):
             assert len(page) <= 4
             seen += page
         assert sorted(seen) == sorted(f"key/{name}" for name in names)
+        assert [key for key, _ in store.all_values("key/")] == seen
         plain = [key for key in seen if key.removeprefix("key/").isalnum() and key.isascii()]
         assert plain == sorted(plain)
 

@@ -72,3 +72,14 @@ def traced() -> dict[str, Any]:
 @handler("break")
 def breaks() -> None:
     raise RuntimeError("a secret of the house")
+
+
+@handler("scarce")
+def scarce() -> str:
+    return "one of two an hour"
+
+
+@handler("fragile")
+def fragile(ctx: Context) -> None:
+    with ctx.circuit("ledger"):
+        raise OSError("down")
