@@ -2,7 +2,9 @@
 
 A project has `streamer.toml`, its handlers, and, where it needs them:
 
-- `plugins.txt`, what every function needs: an authenticator, for one; a line may be a folder;
+- `plugins.txt`, what every function needs: an authenticator, for one; a line may be a folder. All
+  plugins in the bundles are loaded, in place of those that `[streamer] plugins` names: that list is
+  the laptop's, where `local` and `sqlite` are what `apigateway` and `dynamodb` are here;
 - `requirements.txt`, what the handlers import.
 
 Bundles are folders in `build/lambdas/`. Those of router and worker hold the handlers and what they
@@ -57,16 +59,25 @@ _NOT_OF_A_PROJECT = (".*", "__pycache__", "tests", "build", "dist", "venv", "*.m
 _COMPILED = ("-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-p", "/var/task")
 _FREEZE = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from streamer_core import Settings, Streamer
 from streamer_core.errors import ConfigurationError
 from streamer_core.ports.detached import Detached
 
+ON_A_LAPTOP = {"local", "sqlite"}
+
 try:
-    with Streamer(Settings.load(), transport=Detached()) as app:
+    settings = Settings.load()
+    settings = replace(settings, core=replace(settings.core, plugins=None))
+    with Streamer(settings, transport=Detached()) as app:
+        if missing := set(settings.named or ()) - set(app.plugins) - ON_A_LAPTOP:
+            raise ConfigurationError(
+                f"[streamer] plugins names {min(missing)!r}, which is in no bundle"
+            )
         app.freeze(Path(sys.argv[1]))
 except ConfigurationError as error:
-    sys.exit(f"It would not start: {error}")
+    sys.exit(f"It would not start: {error}\\nIts plugins are those that plugins.txt names.")
 """
 
 

@@ -314,10 +314,11 @@ class Streamer:
             return plugins.discover(self.settings.core.plugins, self._entries)
         found, self._modules = frozen_file.read(self.settings.root / frozen, self.settings)
         wanted = self.settings.core.plugins
-        if wanted is not None and set(wanted) != {one.name for one in found}:
+        from_file = wanted == self.settings.named  # which the file was frozen from
+        if wanted is not None and not from_file and set(wanted) != {one.name for one in found}:
             raise ConfigurationError(
-                f"{frozen}: it loads other plugins than [streamer] plugins or STREAMER_PLUGINS "
-                f"names; run `streamer freeze` again, or start without the frozen file"
+                f"{frozen}: it loads other plugins than STREAMER_PLUGINS names; "
+                f"run `streamer freeze` again, or start without the frozen file"
             )
         return found
 

@@ -181,7 +181,9 @@ def manager_of(
 
 
 def _check_sections(found: Sequence[Found], settings: Settings) -> None:
-    names = {plugin.name for plugin in found}
+    """Refuse a section of a plugin that is not loaded, unless the file itself names that plugin:
+    then it is the environment, or the frozen file, that has others loaded here."""
+    names = {plugin.name for plugin in found} | set(settings.named or ())
     for section in settings.plugins:
         if section not in names:
             raise ConfigurationError(

@@ -67,6 +67,7 @@ class Settings:
     Args:
         core: the `[streamer]` section.
         plugins: the `[plugins.<name>]` sections, not yet checked: each plugin knows its own.
+        named: the plugins that the file says are to be loaded, whatever the environment says.
         source: the file they came from, or None.
         digest: SHA-256 of what the file said; the environment is left out, since a deployment's
             differs from its build's.
@@ -74,6 +75,7 @@ class Settings:
 
     core: CoreSettings = field(default_factory=CoreSettings)
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    named: tuple[str, ...] | None = None
     source: Path | None = None
     digest: str = ""
 
@@ -95,9 +97,12 @@ class Settings:
         core, plugins = _sections(source) if source else ({}, {})
         canonical = json.dumps([core, plugins], sort_keys=True, default=str)
         digest = hashlib.sha256(canonical.encode()).hexdigest()
+        listed = core.get("plugins")
+        named = tuple(listed) if isinstance(listed, list) else None
         environ = os.environ if environ is None else environ
         _overlay(core, plugins, environ)
-        return cls(core=_checked(core, source), plugins=plugins, source=source, digest=digest)
+        checked = _checked(core, source)
+        return cls(core=checked, plugins=plugins, named=named, source=source, digest=digest)
 
     @classmethod
     def of(

@@ -1,7 +1,8 @@
 """Two handlers: one that answers at once, one that reads a million rows and tells how far it is."""
 
 import csv
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def sales_report(request: SalesReport, ctx: Context) -> dict[str, object]:
         raise Reject("reports.no_file", "There is no such file of sales")
     size = request.file.stat().st_size
     state = ctx.restored or {"offset": 0, "rows": 0, "totals": {}}
-    totals = Counter({region: Decimal(total) for region, total in state["totals"].items()})
+    totals = defaultdict(Decimal, {name: Decimal(total) for name, total in state["totals"].items()})
     offset, rows = state["offset"], state["rows"]
     with request.file.open("rb") as file:
         file.seek(offset)
@@ -53,5 +54,5 @@ def sales_report(request: SalesReport, ctx: Context) -> dict[str, object]:
     return {"rows": rows, "totals": _texts(totals)}
 
 
-def _texts(totals: Counter[str]) -> dict[str, str]:
+def _texts(totals: Mapping[str, Decimal]) -> dict[str, str]:
     return {region: str(total) for region, total in sorted(totals.items())}

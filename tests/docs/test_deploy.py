@@ -1,6 +1,7 @@
 """docs/deploy.md is true: its project builds, and it lists what the template has."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as OF_BOTO
 from lambdas.build import Target, build
 from tests.docs.test_pages import BLOCK, code, table, text_of
 from tests.e2e.aws.cloud import template
+from tests.e2e.aws.conftest import PROJECT
 from tests.e2e.aws.costs.page import watched_metrics
 
 
@@ -37,6 +39,17 @@ def test_the_project_of_the_page_builds(tmp_path: Path, capsys: pytest.CaptureFi
     assert bool(compiled) != (told in capsys.readouterr().out)
 
 
+def test_a_plugin_that_the_settings_name_must_be_in_the_bundles(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "streamer.toml").write_text('[streamer]\nplugins = ["local", "jwt"]\n', "utf-8")
+    (tmp_path / "plugins.txt").write_text(f"{PROJECT / 'tokens'}\n", "utf-8")
+    with pytest.raises(subprocess.CalledProcessError):
+        build(tmp_path, tmp_path / "bundles", Target.here())
+    told = "names 'jwt', which is in no bundle\nIts plugins are those that plugins.txt names."
+    assert told in capfd.readouterr().err
+
+
 def test_the_python_to_install_is_the_functions_own() -> None:
     command = f"`.venv/bin/uv python install {Target.of_template().python}`"
     assert f"{command}. Without it the bundles have no compiled modules" in text_of("deploy.md")
@@ -46,7 +59,8 @@ def test_every_parameter_is_listed_with_its_default() -> None:
     shown = {code(row[0]): code(row[1]) for row in table("deploy.md", "parameter")}
     parameters = template()["Parameters"]
     assert list(shown) == list(parameters)
-    empty = {"TableKey": "AWS's own", "AlarmEmail": "nobody"}
+    nobody = ("AlarmEmail", "TenantTables", "TenantRoles")
+    empty = {"TableKey": "AWS's own", **dict.fromkeys(nobody, "nobody")}
     assert shown == {n: str(one["Default"]) or empty[n] for n, one in parameters.items()}
 
 

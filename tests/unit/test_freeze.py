@@ -166,6 +166,21 @@ def test_the_environment_may_differ_from_the_builds(
         assert app.settings.core.keep == 86_400_000
 
 
+def test_it_goes_before_the_list_of_the_file_that_it_was_made_from(project: Path) -> None:
+    """As a bundle's does, where the file names a laptop's plugins, with their sections."""
+    listed = TOML.replace("frost", "local", 1) + "\n[plugins.local]\nport = 0\n"
+    (project / "streamer.toml").write_text(listed)
+    with Streamer.start(Settings.load(project, environ={"STREAMER_PLUGINS": "frost"})) as app:
+        app.freeze(project / FILE)
+    with Streamer.start(frozen(project)) as app:
+        assert app.plugins == ["frost"]
+    said = refusal(frozen(project, STREAMER_PLUGINS="frost,local"))
+    assert said.endswith(
+        "it loads other plugins than STREAMER_PLUGINS names; "
+        "run `streamer freeze` again, or start without the frozen file"
+    )
+
+
 def test_changed_settings_are_refused(project: Path, freeze: Callable[[], dict[str, Any]]) -> None:
     freeze()
     (project / "streamer.toml").write_text(TOML + 'keep = "1d"\n')

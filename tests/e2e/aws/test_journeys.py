@@ -1,7 +1,9 @@
 """Each journey of a request, on Lambda functions behind a real WebSocket."""
 
 import asyncio
+from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,13 @@ from tests.e2e.aws.cloud import Cloud
 from tests.e2e.aws.kit import chunks, joined, new_id, scenario
 from tests.e2e.kit.bounds import eventually, soon
 from tests.e2e.kit.wire import Wire, wired
+from tests.e2e.quickstart.sales import totals, write
 
 pytestmark = pytest.mark.timeout(180)
+
+
+def decimals(texts: dict[str, str]) -> dict[str, Decimal]:
+    return {name: Decimal(text) for name, text in texts.items()}
 
 
 @scenario
@@ -52,6 +59,21 @@ async def test_long_work_reports_and_ends(cloud: Cloud) -> None:
         assert (end["type"], end["result"], end["seq"]) == ("complete", {"steps": 4}, 5)
         assert sorted(chunks(wire, name)) == [0, 1, 2, 3]
         assert any(one["type"] == "progress" for one in wire.by_request[name])
+
+
+@scenario
+async def test_the_quickstart_runs_as_it_is(cloud: Cloud, tmp_path: Path) -> None:
+    """Its handlers, with its settings; the functions are processes here, and see its file."""
+    file = tmp_path / "sales.csv"
+    write(file, rows=60_000)
+    async with joined(cloud) as wire:
+        assert (await wire.ask("hello", {"name": "you"}))["data"] == {"greeting": "Hello, you"}
+        name = await wire.send("sales_report", {"file": str(file)}, id=new_id())
+        assert (await wire.answer(name))["type"] == "acknowledgment"
+        end = await wire.end(name)
+        assert end["result"]["rows"] == 60_000
+        assert decimals(end["result"]["totals"]) == decimals(totals(file))
+        assert sum(one["type"] == "chunk" for one in wire.by_request[name]) > 1
 
 
 @scenario
