@@ -59,8 +59,12 @@ def test_it_is_on_where_there_is_a_daemon(
     [
         ({"daemon": "nowhere"}, "try: 127.0.0.1:2000"),
         ({"daemon": "127.0.0.1:65536"}, "try: 127.0.0.1:2000"),
-        ({"daemon": "127.0.0.1:2000", "service": ""}, "service: must have 1 to 200 characters"),
-        ({"daemon": "127.0.0.1:2000", "service": "<me>"}, "service: must have 1 to 200 characters"),
+        ({"daemon": " "}, "daemon: must be an address"),
+        ({"daemon": ":2000"}, "try: 127.0.0.1:2000"),
+        *(
+            ({"daemon": "127.0.0.1:2000", "service": name}, "service: must have 1 to 200")
+            for name in ("", " ", "a\0b", "<me>")
+        ),
         ({"ratio": 2}, "ratio: must be from 0 to 1"),
         ({"deamon": "127.0.0.1:2000"}, "did you mean 'daemon'"),
     ],

@@ -53,11 +53,14 @@ class XRayPlugin:
         ratio: float = 1.0
 
         def __post_init__(self) -> None:
+            if self.daemon is not None and not self.daemon.strip():
+                raise ValueError("daemon: must be an address; leave it out to be off elsewhere")
             if not 0 <= self.ratio <= 1:
                 raise ValueError("ratio: must be from 0 to 1")
-            if not 0 < len(self.service) <= _LONGEST_NAME or _LEFT_OUT & set(self.service):
+            if not _is_name(self.service):
                 raise ValueError(
-                    "service: must have 1 to 200 characters, none of ? ; * ( ) ! $ ~ ^ < >"
+                    "service: must have 1 to 200 characters, more than spaces, none of them of "
+                    "control, nor of ? ; * ( ) ! $ ~ ^ < >"
                 )
 
     manifest = Manifest()
@@ -120,3 +123,8 @@ class XRayPlugin:
         """Let go of an attempt that is over; end it where its handler has not returned."""
         if before is Status.PROCESSING:
             self._tracing.left(request, after)
+
+
+def _is_name(text: str) -> bool:
+    is_long_enough = text.strip() != "" and len(text) <= _LONGEST_NAME
+    return is_long_enough and text.isprintable() and _LEFT_OUT.isdisjoint(text)

@@ -57,4 +57,5 @@ def _is_taken(daemon: str) -> bool:
         xray_recorder.emitter.set_daemon_address(daemon)
     except InvalidDaemonAddressException:
         return False
-    return bool(0 < xray_recorder.emitter.port <= _LAST_PORT)  # else each segment would fail
+    emitter = xray_recorder.emitter
+    return bool(emitter.ip and 0 < emitter.port <= _LAST_PORT)  # else each segment would fail
