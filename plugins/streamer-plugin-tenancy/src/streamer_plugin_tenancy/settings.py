@@ -78,8 +78,8 @@ class TenancySettings:
             if limit is not None and limit < 0:
                 raise ValueError(f"{name}: must be 0 or more; leave it out for no limit")
         for name in _PRICES:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be 0 or more")
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: must be a number from 0")
         if not self.usage_flush:
             raise ValueError("usage_flush: must be more than nothing")
         if self.cache > 60_000:
