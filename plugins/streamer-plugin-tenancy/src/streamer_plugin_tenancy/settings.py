@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import field
+from itertools import combinations
 
 from streamer_core.records import record
 from streamer_core.sections import Ms
@@ -84,6 +85,14 @@ class TenancySettings:
             raise ValueError("usage_flush: must be more than nothing")
         if self.cache > 60_000:
             raise ValueError("cache: must be at most 60s: so late is a suspension noticed")
-        places = [(one.prefix, one.role, one.region) for one in self.tables.values()]
-        if len(set(places)) < len(places):
-            raise ValueError("tables: two tenants have the same; give each a prefix of its own")
+        for one, other in combinations(self.tables.values(), 2):
+            if _may_be_the_same(one, other):
+                raise ValueError("tables: two tenants have the same; give each a prefix of its own")
+
+
+def _may_be_the_same(one: TablesSettings, other: TablesSettings) -> bool:
+    # Where the shared tables are, which is what no region means, the store alone knows.
+    regions = {one.region, other.region}
+    return (one.prefix, one.role) == (other.prefix, other.role) and (
+        len(regions) == 1 or None in regions
+    )
