@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from streamer_core.errors import ConfigurationError
 from streamer_core.plugin import (
     Call,
     Connection,
@@ -20,6 +21,7 @@ from streamer_core.plugin import (
     hookimpl,
     record,
 )
+from streamer_plugin_xray.address import is_address
 from streamer_plugin_xray.off import Off
 
 if TYPE_CHECKING:
@@ -78,6 +80,11 @@ class XRayPlugin:
         if not daemon or enabled == "false":
             self._app.hooks.unregister(self)
             return
+        if not is_address(daemon):
+            raise ConfigurationError(
+                f"[plugins.xray] daemon, or AWS_XRAY_DAEMON_ADDRESS, is {daemon!r}; "
+                f"try: 127.0.0.1:2000"
+            )
         from streamer_plugin_xray.recorder import opened  # noqa: PLC0415
         from streamer_plugin_xray.tracing import Tracing  # noqa: PLC0415
 
