@@ -13,6 +13,9 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from streamer_core.errors import ConfigurationError
 from streamer_core.model.duration import to_ms
 
+_LONGEST_MS = 36_525 * 86_400_000
+"""A hundred years: a thread waits no longer than 292, nor has SQLite later times."""
+
 
 class _Milliseconds:
     """Tells pydantic how a duration is read."""
@@ -20,7 +23,14 @@ class _Milliseconds:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema  # noqa: PLC0415
 
-        return core_schema.no_info_before_validator_function(to_ms, handler(source))
+        return core_schema.no_info_before_validator_function(_ms, handler(source))
+
+
+def _ms(value: Any) -> int:
+    ms = to_ms(value)
+    if ms > _LONGEST_MS:
+        raise ValueError(f"{value!r:.80} is too long; write '36525d' at most")
+    return ms
 
 
 Ms = Annotated[int, _Milliseconds()]
@@ -62,7 +72,7 @@ def _plain(hint: Any, value: Any) -> Any:
     """
     hint, kind = _without_none(hint), type(value)
     if hint == Ms:
-        return to_ms(value)
+        return _ms(value)
     if hint is Any or (hint is kind and kind in {str, int, bool, float}):
         return value
     if hint is Path and kind is str:

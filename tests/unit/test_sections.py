@@ -142,6 +142,14 @@ def test_what_is_wrong_in_a_list_of_tables_is_named() -> None:
         validate_section(Plain, {"tables": [{"one": 1}, {"on": 2}]}, "here")
 
 
+@pytest.mark.parametrize("wait", ["36525d", 36_525 * 86_400])
+def test_a_duration_is_of_a_hundred_years_at_most(wait: Any) -> None:
+    assert validate_section(Plain, {"wait": wait}, "here").wait == 36_525 * 86_400_000
+    longer = "36526d" if isinstance(wait, str) else wait + 1
+    with pytest.raises(ConfigurationError, match=r"here wait: .* is too long; write '36525d'"):
+        validate_section(Plain, {"wait": longer}, "here")
+
+
 def test_all_that_is_wrong_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"here number: .*; here wait: "):
         validate_section(Plain, {"wait": "soon", "number": "x"}, "here")

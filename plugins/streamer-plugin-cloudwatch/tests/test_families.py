@@ -93,3 +93,32 @@ def test_gauges_are_the_last_value(found: Any) -> None:
     assert found.of("connection.stored") == [2]
     assert found.of("circuit.state", circuit="ledger") == [2]
     assert {found.units[name] for name in ("connection.stored", "circuit.state")} == {"None"}
+
+
+def test_every_store_is_measured_alike(
+    open_store: Callable[[Any], Any], tmp_path: Path, read: Callable[[str], Any]
+) -> None:
+    path = tmp_path / "metrics.log"
+    rig = Rig(
+        *(quick, long),
+        found=discover(["cloudwatch"]),
+        sections={"cloudwatch": {"to": str(path)}},
+        open_store=open_store,
+    )
+    client = rig.client()
+    client.send("quick", {})
+    for name, payload in (("ok", {}), ("bad", {"fail": 1})):
+        client.send("long", payload, id=name)
+    rig.clock.advance(2_000)
+    rig.app.sweep()
+    rig.work()
+    rig.clock.advance(60_000)
+    rig.work()
+    rig.app.flush()
+    found = read(path.read_text("utf-8"))
+    assert found.of("connection.stored") == [1]
+    assert found.of("request.oldest") == [2_000]
+    assert len(found.of("request.waited")) == len(found.of("request.executed")) == 3
+    assert len(found.of("request.answered", outcome="completed")) == 1
+    counts = ("accepted", "retried", "dead_lettered", "ended")
+    assert [found.total(f"request.{one}") for one in counts] == [2, 1, 1, 2]

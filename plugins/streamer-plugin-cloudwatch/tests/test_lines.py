@@ -154,6 +154,23 @@ def test_any_name_and_any_tag_make_a_line(make: Any, name: str, tags: dict[str, 
     assert {1, 5} <= {one for one in members.values() if isinstance(one, int)}
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("日本", "中国"), ("ä", "%C3%A4"), (":a", "a"), ("_a", "a"), ("a\n", "a\t"), ("\ud800", "?")]
+    + [("x" * 300 + end, "x" * 300 + "c") for end in "ab"],
+)
+def test_different_ones_stay_different(make: Any, one: str, other: str) -> None:
+    made = make()
+    for name in (one, other):
+        take(made, "ended", action=name, tenant=name)
+        take(made, name)
+    read = made.read()
+    assert len({line["tenant"] for line in read.lines if "tenant" in line}) == 2
+    found = [values for series, values in read.values.items() if series.dimensions]
+    assert found == [[1], [1]]
+    assert len({series.name for series in read.values}) == 3
+
+
 def test_a_name_in_two_units_is_in_two_lines(make: Any) -> None:
     made = make()
     take(made, "odd", 1, "count")

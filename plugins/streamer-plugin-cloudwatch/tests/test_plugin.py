@@ -90,10 +90,12 @@ def test_what_is_measured_while_others_end_is_written(tmp_path: Path, read: Read
         ({"to": "no/such/folder/metrics.log"}, "to = .* cannot be written: .*; name a file"),
         ({"to": "/"}, "cannot be written"),
         ({"to": ""}, "to: must be stdout or a file"),
+        ({"to": "a\0b"}, "to: must be stdout or a file"),
         ({"to": "stdout", "interval": 0}, "interval: must be more than nothing"),
         ({"to": "stdout", "namespace": "AWS/Mine"}, "namespace: must have"),
         ({"to": "stdout", "namespace": ""}, "namespace: must have"),
         ({"to": "stdout", "most_values": 0}, "most_values: must be from 1 to 1000"),
+        ({"dimensions": ["tenants"]}, "dimensions: 'tenants' is none of .*, tenant, "),
         ({"file": "x"}, "there is no such setting"),
     ],
 )

@@ -98,6 +98,17 @@ def test_each_alarm_can_fire(name: str) -> None:
             assert f"FILL({query['Id']}, 0)" in one["Expression"]
 
 
+def test_whatever_is_refused_for_its_number_is_a_throttle() -> None:
+    metrics = WRITTEN["Resources"]["ThrottlesAlarm"]["Properties"]["Metrics"][1:]
+    looked = [_looked(one["MetricStat"]["Metric"], "Sum") for one in metrics]
+    refused = {
+        (f"{what}.refused", code)
+        for what in ("message", "connection")
+        for code in ("RATE_LIMITED", "QUOTA_EXCEEDED")
+    }
+    assert {(one.name, value) for one in looked for _, value in one.dimensions} == refused
+
+
 def test_the_command_prints_it() -> None:
     settings = CloudWatchSettings(namespace="Shop")
     printed = CliRunner().invoke(cloudwatch(settings), ["template"], obj=settings)

@@ -61,6 +61,21 @@ def test_what_cannot_be_its_own_is_refused(
         opened(plugin, **given)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"prefix": "a-"}, {"prefix": "a-", "region": REGION}),
+        ({"region": "eu-central-1"}, {"prefix": "shared-", "region": "eu-central-1"}),
+    ],
+)
+def test_two_tenants_cannot_have_the_same(
+    plugin: DynamoPlugin, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    plugin.streamer_open_tenant_store("dynamodb", SystemClock(), OwnTables(tenant="blue", **first))
+    with pytest.raises(ConfigurationError, match="of tenant 'acme' would be those of 'blue'"):
+        opened(plugin, **second)
+
+
 class Giver:
     """Gives credentials that are good for so long, and counts how often."""
 

@@ -158,6 +158,21 @@ def test_what_the_spans_say_of_their_process(
     assert {name: said[name] for name in about} == about
 
 
+@pytest.mark.parametrize("variable", [OTLP, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("localhost:4318", "must begin with http:// or https://"), ("http://:4318", "name a host")],
+)
+def test_an_environments_address_is_one(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str, said: str
+) -> None:
+    monkeypatch.setenv(OTLP, NOWHERE)
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(ConfigurationError, match=f"{variable}: .*{said}"):
+        start()
+    assert wanted(NOWHERE), "the setting is stronger"
+
+
 def start(**section: Any) -> None:
     clock = ManualClock()
     Streamer.start(
@@ -174,7 +189,14 @@ def start(**section: Any) -> None:
     [
         ({"endpoint": "localhost:4317"}, "endpoint: must begin with http:// or https://"),
         ({"endpoint": "https://me:secret@host"}, "no credentials; set OTEL_EXPORTER_OTLP_HEADERS"),
-        *(({"endpoint": f"http://{rest}"}, "must name a host") for rest in ("", ":1", "h:x", "[")),
+        *(
+            ({"endpoint": f"http://{rest}"}, "must name a host")
+            for rest in ("", ":1", "h:x", "[", "a b")
+        ),
+        *(
+            ({"endpoint": f"{NOWHERE}{rest}"}, "must be what comes before /v1/traces")
+            for rest in ("/v1/traces", "/v1/traces/", "?token=secret", "#x")
+        ),
         ({"ratio": 1.5}, "ratio: must be from 0 to 1"),
         ({"ratio": -1}, "ratio: must be from 0 to 1"),
         ({"flush": "soon"}, "flush"),

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from streamer_core.model.request import Request, Status
 from streamer_core.ports import Enqueuing
 from streamer_core.testing.contracts.build import a_request
@@ -15,7 +13,6 @@ MakeRig = Callable[..., Rig]
 WORKERS = 2
 
 
-@pytest.mark.parametrize("open_store", ["sqlite", "ministack"], indirect=True)
 def test_a_single_request_is_not_behind_a_thousand(make_rig_on: MakeRig, request: Any) -> None:
     is_sqlite = "sqlite" in request.node.name
     many = (10_000 if LONG else 1_000) if is_sqlite else 30

@@ -265,7 +265,10 @@ def test_without_settings_nothing_is_limited(make_rig: MakeRig) -> None:
     [
         ({"connections": -1}, "connections: must be 0 or more; leave it out for no limit"),
         ({"requests_per_day": 1}, "did you mean 'requests_a_day'"),
-        ({"price_second": -1}, "price_second: must be 0 or more"),
+        *(
+            ({"price_second": price}, "price_second: must be a number from 0")
+            for price in (-1, float("nan"), float("inf"))
+        ),
         ({"cache": "2m"}, "cache: must be at most 60s: so late is a suspension noticed"),
         ({"usage_flush": 0}, "usage_flush: must be more than nothing"),
         ({"requests_a_day": "many"}, "requests_a_day"),

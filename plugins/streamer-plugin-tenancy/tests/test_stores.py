@@ -280,10 +280,17 @@ def test_tables_that_cannot_be(given: dict[str, Any], said: str) -> None:
         validate_section(TenancyPlugin.Settings, {"tables": {"acme": given}}, "[plugins.tenancy]")
 
 
-def test_two_tenants_cannot_have_the_same() -> None:
-    both = {"acme": {"prefix": "a-"}, "blue": {"prefix": "a-"}}
+@pytest.mark.parametrize("region", [{}, {"region": "eu-west-1"}])
+def test_two_tenants_cannot_have_the_same(region: dict[str, str]) -> None:
+    """Nor what may be the same: `eu-west-1` may be where the shared ones are."""
+    both = {"acme": {"prefix": "a-"}, "blue": {"prefix": "a-", **region}}
     with pytest.raises(ConfigurationError, match="two tenants have the same"):
         validate_section(TenancyPlugin.Settings, {"tables": both}, "[plugins.tenancy]")
+
+
+def test_a_tenant_may_have_its_region() -> None:
+    tables = {one: {"region": one} for one in ("eu-west-1", "us-east-1")}
+    validate_section(TenancyPlugin.Settings, {"tables": tables}, "[plugins.tenancy]")
 
 
 @pytest.mark.parametrize(

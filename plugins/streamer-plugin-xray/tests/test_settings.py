@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 import pytest
+from aws_xray_sdk.core.daemon_config import DaemonConfig
+from streamer_plugin_xray.address import is_address
 from streamer_plugin_xray.header import NONE, Header, header_in
 
 from streamer_core import Settings, Streamer
@@ -59,8 +61,12 @@ def test_it_is_on_where_there_is_a_daemon(
     [
         ({"daemon": "nowhere"}, "try: 127.0.0.1:2000"),
         ({"daemon": "127.0.0.1:65536"}, "try: 127.0.0.1:2000"),
-        ({"daemon": "127.0.0.1:2000", "service": ""}, "service: must have 1 to 200 characters"),
-        ({"daemon": "127.0.0.1:2000", "service": "<me>"}, "service: must have 1 to 200 characters"),
+        ({"daemon": " "}, "daemon: must be an address"),
+        ({"daemon": ":2000"}, "try: 127.0.0.1:2000"),
+        *(
+            ({"daemon": "127.0.0.1:2000", "service": name}, "service: must have 1 to 200")
+            for name in ("", " ", "a\0b", "<me>")
+        ),
         ({"ratio": 2}, "ratio: must be from 0 to 1"),
         ({"deamon": "127.0.0.1:2000"}, "did you mean 'daemon'"),
     ],
@@ -78,6 +84,26 @@ def test_a_bad_setting_stops_the_start(
             clock=clock,
             load_handlers=False,
         )
+
+
+@pytest.mark.parametrize("address", ["nowhere", ":2000", "h:0", "tcp:h:1 tcp:h:2", "h:1 h:2"])
+def test_an_environment_that_names_no_daemon_stops_the_start(address: str) -> None:
+    """In a process of its own: the SDK reads the variable when it is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "SECTIONS": "{}", "AWS_XRAY_DAEMON_ADDRESS": address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = f"AWS_XRAY_DAEMON_ADDRESS, is {address!r}; try: 127.0.0.1:2000"
+    assert said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("address", ["h:1", "tcp:h:1 udp:h:65535", "udp:h:1 tcp:h:2"])
+def test_what_the_sdk_takes_is_an_address(address: str) -> None:
+    assert is_address(address)
+    assert DaemonConfig(address).udp_ip == "h"
 
 
 ROOT, PARENT = "1-5759e988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8"

@@ -1,12 +1,14 @@
 """The segments of a request, from its message to its last push, as the daemon gets them."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aws_xray_sdk.core import xray_recorder
 from streamer_plugin_xray import XRayPlugin
 from streamer_plugin_xray.recorder import PinnedContext
+from structlog.contextvars import get_contextvars
 
 from streamer_core import Context, Reject, handler
 from streamer_core.handlers import declared
@@ -20,6 +22,7 @@ W3C = {"traceparent": f"00-{ROOT[2:].replace('-', '')}-{CALLER}-01"}
 
 @handler("flaky", mode="async", retry={"backoff": "1s"})
 def flaky(payload: dict[str, Any], ctx: Context) -> str:
+    ctx.log.info("working", bound=get_contextvars())
     with xray_recorder.in_subsegment("own"):
         ctx.emit("piece")
     if ctx.attempt == 1:
@@ -45,8 +48,10 @@ def gives_up() -> None:
     raise ValueError("secret-payload")
 
 
-def rig_of(daemon: Any, *, beside: Rig | None = None, **section: Any) -> Rig:
-    rig = Rig(flaky, echo, once, gives_up, beside=beside, chunk_buffer=1)
+def rig_of(
+    daemon: Any, *, beside: Rig | None = None, open_store: Any = None, **section: Any
+) -> Rig:
+    rig = Rig(flaky, echo, once, gives_up, beside=beside, open_store=open_store, chunk_buffer=1)
     plugin = XRayPlugin(XRayPlugin.Settings(daemon=daemon.address, **section), rig.app)
     rig.plug(plugin)
     plugin.streamer_startup()
@@ -246,6 +251,34 @@ def test_nothing_stays_in_the_thread(daemon: Any, on_lambda: bool) -> None:
     run_flaky(rig, metadata=GIVEN)
     after = xray_recorder.get_trace_entity()
     assert getattr(after, "id", None) == getattr(before, "id", None)
+
+
+def test_the_log_lines_of_a_request_have_its_ids(daemon: Any, on_lambda: bool, logs: Lines) -> None:
+    run_flaky(rig_of(daemon), metadata=GIVEN)
+    attempts = [of(daemon.wait_for(10), attempt=number)[0]["id"] for number in (1, 2)]
+    lines = [(one["event"], one["trace_id"], one["span_id"]) for one in logs]
+    assert lines == [
+        ("working", ROOT, attempts[0]),
+        ("handler failed", ROOT, attempts[0]),
+        ("working", ROOT, attempts[1]),
+    ]
+    assert [one["bound"]["span_id"] for one in logs if "bound" in one] == attempts
+    assert get_contextvars() == {}
+
+
+def test_what_is_left_out_has_no_ids(daemon: Any, on_lambda: bool, logs: Lines) -> None:
+    run_flaky(rig_of(daemon), metadata={"X-Amzn-Trace-Id": f"Root={ROOT};Sampled=0"})
+    assert logs
+    assert not [one for one in logs if "trace_id" in one]
+
+
+def test_every_store_keeps_the_trace(open_store: Callable[[Any], Any], daemon: Any) -> None:
+    run_flaky(rig_of(daemon, open_store=open_store), metadata=GIVEN)
+    found = daemon.wait_for(10)
+    assert {one["trace_id"] for one in found} == {ROOT}
+    (message,) = [one for one in found if one.get("parent_id") == CALLER]
+    attempts = [of(found, attempt=number)[0] for number in (1, 2)]
+    assert [one["parent_id"] for one in attempts] == [message["id"]] * 2
 
 
 def test_where_nothing_is_started_it_keeps_out_of_the_way(daemon: Any, logs: Lines) -> None:

@@ -10,18 +10,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from streamer_plugin_cloudwatch.series import Part, Series
+from streamer_plugin_cloudwatch.settings import IDENTITIES
 from streamer_plugin_cloudwatch.totals import Key
 
 MOST_METRICS = 100  # "MetricDirective object"
 MOST_DIMENSIONS = 30  # "DimensionSet array"
 _MOST_NUMBERS = 4_000
 """How many numbers a line holds: a hundred KB, where an event may have 256 (and, lately, 1,024)."""
-
-IDENTITIES = frozenset(
-    {"tenant", "user", "request_id", "ref", "connection_id", "trace_id", "span_id"}
-)
-"""Tags that name somebody or one of very many: properties of the line, which Logs Insights finds,
-and no dimensions, which are paid for each."""
 
 Tags = tuple[tuple[str, str], ...]
 Line = dict[str, tuple[str, Part]]

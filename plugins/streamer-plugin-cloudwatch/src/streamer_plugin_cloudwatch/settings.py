@@ -8,6 +8,12 @@ from streamer_core.sections import Ms
 _NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/#:-]{1,255}")
 _MOST_VALUES = 1000
 
+IDENTITIES = frozenset(
+    {"tenant", "user", "request_id", "ref", "connection_id", "trace_id", "span_id"}
+)
+"""Tags that name somebody or one of very many: properties of the line, which Logs Insights finds,
+and no dimensions, which are paid for each."""
+
 
 @record
 class CloudWatchSettings:
@@ -31,7 +37,7 @@ class CloudWatchSettings:
     most_values: int = 100
 
     def __post_init__(self) -> None:
-        if self.to is not None and not self.to.strip():
+        if self.to is not None and (not self.to.strip() or "\0" in self.to):
             raise ValueError("to: must be stdout or a file; leave it out for what is usual")
         if not _NAMESPACE.fullmatch(self.namespace):
             raise ValueError(
@@ -40,5 +46,11 @@ class CloudWatchSettings:
             )
         if self.interval <= 0:
             raise ValueError("interval: must be more than nothing")
+        for tag in self.dimensions:
+            if tag not in IDENTITIES:
+                raise ValueError(
+                    f"dimensions: {tag!r:.80} is none of {', '.join(sorted(IDENTITIES))}; "
+                    f"all other tags are dimensions as it is"
+                )
         if not 1 <= self.most_values <= _MOST_VALUES:
             raise ValueError(f"most_values: must be from 1 to {_MOST_VALUES}")

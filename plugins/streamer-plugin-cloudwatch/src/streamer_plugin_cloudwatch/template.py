@@ -81,11 +81,13 @@ def _alarms() -> Template:
         "ThrottlesAlarm": _sum_alarm(
             "throttles",
             "Clients send or connect faster than they may, or take less than they are sent",
-            "FILL(messages, 0) + FILL(quotas, 0) + FILL(connections, 0) + FILL(busy, 0)",
+            "FILL(messages, 0) + FILL(quotas, 0) + FILL(connections, 0) + FILL(full, 0) "
+            "+ FILL(busy, 0)",
             {"Ref": "Throttled"},
             messages=_stat("message.refused", "Sum", code="RATE_LIMITED"),
             quotas=_stat("message.refused", "Sum", code="QUOTA_EXCEEDED"),
             connections=_stat("connection.refused", "Sum", code="RATE_LIMITED"),
+            full=_stat("connection.refused", "Sum", code="QUOTA_EXCEEDED"),
             busy=_stat("message.busy", "Sum"),
         ),
         "WaitingAlarm": _alarm(

@@ -58,6 +58,7 @@ class DynamoPlugin:
     def __init__(self, settings: Settings, app: Any) -> None:  # noqa: ARG002 - the shape of all
         self.settings = settings
         self.of_tenants: dict[str, Database] = {}
+        self._in_our_name: dict[str, Database] = {}
 
     @cached_property
     def database(self) -> "Database":
@@ -85,8 +86,10 @@ class DynamoPlugin:
         from streamer_plugin_dynamodb.opening import open_tenant_database  # noqa: PLC0415
         from streamer_plugin_dynamodb.store import DynamoStore  # noqa: PLC0415
 
-        database = open_tenant_database(self.settings, self.database, tables)
+        database = open_tenant_database(self.settings, self.database, tables, self._in_our_name)
         self.of_tenants[tables.tenant] = database
+        if tables.credentials is None:
+            self._in_our_name[tables.tenant] = database
         return DynamoStore(database, clock)
 
     @hookimpl

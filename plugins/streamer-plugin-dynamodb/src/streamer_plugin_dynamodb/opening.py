@@ -1,6 +1,6 @@
 """From settings to an open database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,17 @@ def open_database(settings: "DynamoPlugin.Settings") -> Database:
 
 
 def open_tenant_database(
-    settings: "DynamoPlugin.Settings", shared: Database, tables: OwnTables
+    settings: "DynamoPlugin.Settings",
+    shared: Database,
+    tables: OwnTables,
+    others: Mapping[str, Database],
 ) -> Database:
     """Open the database of a tenant's own, with the same client if it may; no call is made yet.
+
+    Args:
+        settings, shared: of the tables that all share.
+        tables: where its own are.
+        others: those of other tenants that nobody else's word opens.
 
     Raises:
         ConfigurationError: its tables would be those that all share, or cannot be named so.
@@ -37,8 +45,16 @@ def open_tenant_database(
         own = replace(settings, prefix=prefix, region=tables.region or shared.region)
     except ValueError as error:
         raise ConfigurationError(f"the tables of tenant {tables.tenant!r}: {error}") from None
-    if tables.credentials is not None or own.region != shared.region:
+    if tables.credentials is not None:
         return _database(own, _connected(own, tables.credentials))
+    for tenant, other in others.items():
+        if (prefix, own.region) == (other.prefix, other.region):
+            raise ConfigurationError(
+                f"the tables of tenant {tables.tenant!r} would be those of {tenant!r}; give each "
+                f"a prefix of its own"
+            )
+    if own.region != shared.region:
+        return _database(own, _connected(own))
     if prefix == shared.prefix:
         raise ConfigurationError(
             f"the tables of tenant {tables.tenant!r} would be those that all share; give it a "

@@ -20,6 +20,7 @@ from streamer_core.plugin import (
     hookimpl,
     record,
 )
+from streamer_plugin_otel.address import wrong_with
 from streamer_plugin_otel.off import Off
 
 if TYPE_CHECKING:
@@ -51,14 +52,8 @@ class OtelPlugin:
         flush: Ms = 500
 
         def __post_init__(self) -> None:
-            if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
-                raise ValueError("endpoint: must begin with http:// or https://")
-            if self.endpoint is not None and not _names_a_host(self.endpoint):
-                raise ValueError("endpoint: must name a host, as in http://127.0.0.1:4318")
-            if self.endpoint is not None and "@" in self.endpoint.split("/")[2]:
-                raise ValueError(
-                    "endpoint: must hold no credentials; set OTEL_EXPORTER_OTLP_HEADERS"
-                )
+            if self.endpoint is not None and (wrong := _wrong_with(self.endpoint)):
+                raise ValueError(f"endpoint: {wrong}")
             if self.ratio is not None and not 0 <= self.ratio <= 1:
                 raise ValueError("ratio: must be from 0 to 1")
 
@@ -145,9 +140,12 @@ class OtelPlugin:
         self._flushing.flush()
 
 
-def _names_a_host(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bracket is left open, or the port is no number
-        return False
+def _wrong_with(endpoint: str) -> str | None:
+    if wrong := wrong_with(endpoint):
+        return wrong
+    parts = urlsplit(endpoint)
+    if "@" in parts.netloc:
+        return "must hold no credentials; set OTEL_EXPORTER_OTLP_HEADERS"
+    if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/v1/traces"):
+        return "must be what comes before /v1/traces, which is added"
+    return None

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from streamer_core.errors import ConfigurationError
+from streamer_plugin_otel.address import wrong_with
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -34,7 +35,16 @@ def wanted(endpoint: str | None) -> bool:
             f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: the plugin otel speaks 'http/protobuf' "
             f"alone; send to the collector's port for it, usually 4318"
         )
+    if endpoint is None:
+        _check_environment()
     return True
+
+
+def _check_environment() -> None:
+    """See that the exporter has an address: it takes whatever is set, and fails at each export."""
+    variable = next(filter(os.environ.get, _ENDPOINTS))
+    if wrong := wrong_with(os.environ[variable]):
+        raise ConfigurationError(f"{variable}: {wrong}")
 
 
 def own_provider() -> Any:

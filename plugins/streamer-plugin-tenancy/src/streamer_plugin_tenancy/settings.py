@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import field
+from itertools import combinations
 
 from streamer_core.records import record
 from streamer_core.sections import Ms
@@ -78,12 +79,20 @@ class TenancySettings:
             if limit is not None and limit < 0:
                 raise ValueError(f"{name}: must be 0 or more; leave it out for no limit")
         for name in _PRICES:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be 0 or more")
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: must be a number from 0")
         if not self.usage_flush:
             raise ValueError("usage_flush: must be more than nothing")
         if self.cache > 60_000:
             raise ValueError("cache: must be at most 60s: so late is a suspension noticed")
-        places = [(one.prefix, one.role, one.region) for one in self.tables.values()]
-        if len(set(places)) < len(places):
-            raise ValueError("tables: two tenants have the same; give each a prefix of its own")
+        for one, other in combinations(self.tables.values(), 2):
+            if _may_be_the_same(one, other):
+                raise ValueError("tables: two tenants have the same; give each a prefix of its own")
+
+
+def _may_be_the_same(one: TablesSettings, other: TablesSettings) -> bool:
+    # Where the shared tables are, which is what no region means, the store alone knows.
+    regions = {one.region, other.region}
+    return (one.prefix, one.role) == (other.prefix, other.role) and (
+        len(regions) == 1 or None in regions
+    )

@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from streamer_core.errors import ConfigurationError
 from streamer_core.plugin import (
     Call,
     Connection,
@@ -20,6 +21,7 @@ from streamer_core.plugin import (
     hookimpl,
     record,
 )
+from streamer_plugin_xray.address import is_address
 from streamer_plugin_xray.off import Off
 
 if TYPE_CHECKING:
@@ -53,11 +55,14 @@ class XRayPlugin:
         ratio: float = 1.0
 
         def __post_init__(self) -> None:
+            if self.daemon is not None and not self.daemon.strip():
+                raise ValueError("daemon: must be an address; leave it out to be off elsewhere")
             if not 0 <= self.ratio <= 1:
                 raise ValueError("ratio: must be from 0 to 1")
-            if not 0 < len(self.service) <= _LONGEST_NAME or _LEFT_OUT & set(self.service):
+            if not _is_name(self.service):
                 raise ValueError(
-                    "service: must have 1 to 200 characters, none of ? ; * ( ) ! $ ~ ^ < >"
+                    "service: must have 1 to 200 characters, more than spaces, none of them of "
+                    "control, nor of ? ; * ( ) ! $ ~ ^ < >"
                 )
 
     manifest = Manifest()
@@ -75,6 +80,11 @@ class XRayPlugin:
         if not daemon or enabled == "false":
             self._app.hooks.unregister(self)
             return
+        if not is_address(daemon):
+            raise ConfigurationError(
+                f"[plugins.xray] daemon, or AWS_XRAY_DAEMON_ADDRESS, is {daemon!r}; "
+                f"try: 127.0.0.1:2000"
+            )
         from streamer_plugin_xray.recorder import opened  # noqa: PLC0415
         from streamer_plugin_xray.tracing import Tracing  # noqa: PLC0415
 
@@ -120,3 +130,8 @@ class XRayPlugin:
         """Let go of an attempt that is over; end it where its handler has not returned."""
         if before is Status.PROCESSING:
             self._tracing.left(request, after)
+
+
+def _is_name(text: str) -> bool:
+    is_long_enough = text.strip() != "" and len(text) <= _LONGEST_NAME
+    return is_long_enough and text.isprintable() and _LEFT_OUT.isdisjoint(text)

@@ -23,6 +23,13 @@ class Part:
         self.fence = fence
         self._lock = threading.Lock()
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """Its ids as log lines have them; none where nothing can be found by them."""
+        if not self.entity.sampled:
+            return {}
+        return {"trace_id": self.entity.trace_id, "span_id": self.entity.id}
+
     def annotate(self, **values: str | int) -> None:
         """Add what X-Ray indexes."""
         with self._lock:

@@ -3,12 +3,7 @@
 from typing import Any
 
 from aws_xray_sdk.core import xray_recorder
-from aws_xray_sdk.core.exceptions.exceptions import InvalidDaemonAddressException
 from aws_xray_sdk.core.lambda_launcher import LambdaContext
-
-from streamer_core.errors import ConfigurationError
-
-_LAST_PORT = 65_535
 
 
 class PinnedContext(LambdaContext):  # type: ignore[misc]  # the SDK has no types
@@ -35,26 +30,11 @@ class PinnedContext(LambdaContext):  # type: ignore[misc]  # the SDK has no type
 
 
 def opened(daemon: str) -> Any:
-    """Give the process's recorder, sending to this daemon. Nothing is patched.
-
-    Raises:
-        ConfigurationError: it is no address.
-    """
-    if not _is_taken(daemon):
-        raise ConfigurationError(
-            f"[plugins.xray] daemon, or AWS_XRAY_DAEMON_ADDRESS, is {daemon!r}; try: 127.0.0.1:2000"
-        )
+    """Give the process's recorder, sending to this daemon. Nothing is patched."""
+    xray_recorder.emitter.set_daemon_address(daemon)
     if isinstance(xray_recorder.context, LambdaContext):
         xray_recorder.configure(context=PinnedContext())
     else:
         # Code outside a request has no segment, and its subsegments are left out without a word.
         xray_recorder.context.context_missing = "IGNORE_ERROR"
     return xray_recorder
-
-
-def _is_taken(daemon: str) -> bool:
-    try:
-        xray_recorder.emitter.set_daemon_address(daemon)
-    except InvalidDaemonAddressException:
-        return False
-    return bool(0 < xray_recorder.emitter.port <= _LAST_PORT)  # else each segment would fail

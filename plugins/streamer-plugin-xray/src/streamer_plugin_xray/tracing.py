@@ -18,6 +18,7 @@ from typing import Any
 
 from aws_xray_sdk.core.models.facade_segment import FacadeSegment
 from aws_xray_sdk.core.models.subsegment import Subsegment
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
@@ -110,6 +111,7 @@ class Tracing:
         fence = call.request.fence if call.request else 0
         with self._part(call.handler.action, header, call.principal.tenant, fence) as part:
             part.annotate(attempt=call.attempt)
+            call.context.bind(**part.ids)
             self._running.keep(call.ref, part)
             with telling(call, part.told):
                 yield
@@ -177,13 +179,16 @@ class Tracing:
 
     @contextmanager
     def _part(self, action: str, header: Header, tenant: str, fence: int = 0) -> Iterator[Part]:
-        """Have a segment of ours be the one that is traced under in this thread."""
+        """Have a segment of ours be the one that is traced under in this thread, and its ids in
+        what is logged."""
         entity, restore = self._begun(action, header)
         part = Part(entity, header_under(entity, header), fence)
         part.annotate(action=action, tenant=tenant)
+        bound = bind_contextvars(**part.ids)
         try:
             yield part
         finally:
+            reset_contextvars(**bound)
             part.end(self._recorder.emitter)
             restore()
 
