@@ -85,7 +85,7 @@ def test_a_refusal_is_believed_for_a_second(
     process = start({"rate": "5/d", "by": ["tenant"]}, store=store)
     ann = process.connect()
     assert process.passed(ann, 7) == 5
-    store.count([Count(key="ratelimit/limit-0/7.default", amount=-5)])
+    store.count([Count(key="ratelimit.limit-0/7.default", amount=-5)])
     clock.advance(999)
     assert process.send(ann) is not None
     clock.advance(1)
