@@ -9,6 +9,7 @@ import pytest
 from streamer_core import Reject
 from streamer_core.context import ContinueLater, Stopped
 from streamer_core.errors import CircuitOpen, Invalid, LostLease, StoreError, Unavailable
+from streamer_core.model.ids import tenant_of
 from streamer_core.testing import MemoryStore
 
 
@@ -527,10 +528,19 @@ def test_all_circuits_are_listed(processes: Any) -> None:
     process = processes.start()
     process.use()
     process.app.flush()
-    kept = process.store.get_value("circuit/ledger")
+    kept = process.store.get_value("circuit/of/ledger")
     for n in range(1_001):
-        process.store.put_value(f"circuit/host-{n}", kept.data)
+        process.store.put_value(f"circuit/of/host-{n}", kept.data)
     assert len(process.plugin.circuits.rows()) == 1_002
+
+
+@pytest.mark.parametrize("name", ["0", "4/acme", "4/acme/x"])
+def test_no_circuit_is_taken_for_a_tenants(processes: Any, name: str) -> None:
+    process = processes.start()
+    process.use(fails=True, name=name)
+    (key,) = process.store.values("")
+    assert tenant_of(key) is None
+    assert process.row(name)["calls"] == "1"
 
 
 def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> None:
