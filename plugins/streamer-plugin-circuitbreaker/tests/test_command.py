@@ -54,6 +54,14 @@ def test_the_list(run: Run, ledger: Any) -> None:
     assert (row["circuit"], row["state"], row["calls"]) == ("ledger", "open", "2")
 
 
+def test_a_name_cannot_drive_the_terminal(run: Run, ledger: Any) -> None:
+    name = "\x1b[2J\nledger  closed"
+    ledger.use(fails=True, name=name)
+    listed = run("list").output
+    assert len(listed.splitlines()) == 3, "a head and two circuits"
+    assert "\x1b" not in listed + run("close", "ledgr").output + run("close", name).output
+
+
 def test_close(run: Run, ledger: Any) -> None:
     assert run("close", "ledger").output.splitlines()[-1] == "ledger: closed; it was open"
     assert ledger.phase == "closed"
