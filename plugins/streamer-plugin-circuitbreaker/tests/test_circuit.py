@@ -543,6 +543,40 @@ def test_no_circuit_is_taken_for_a_tenants(processes: Any, name: str) -> None:
     assert process.row(name)["calls"] == "1"
 
 
+def test_health_names_those_that_are_not_closed(processes: Any) -> None:
+    process = processes.start(minimum_calls=1, probes=1)
+
+    def told() -> tuple[str, str]:
+        (store, circuits) = process.app.health()
+        assert (store.status, circuits.name) == ("ok", "circuits")
+        processes.clock.advance(1000)  # an answer is good for a second
+        return circuits.status, circuits.detail
+
+    assert told() == ("ok", "0 closed")
+    process.use(fails=True)
+    process.use(name="mail")
+    process.app.flush()
+    assert told() == ("degraded", "ledger open")
+    processes.clock.advance(30_000)
+    probing = process.guard()
+    probing.__enter__()
+    assert told() == ("degraded", "ledger half_open")
+    probing.__exit__(None, None, None)
+    assert told() == ("ok", "2 closed")
+
+
+def test_health_is_no_worse_than_degraded_where_the_store_fails(processes: Any) -> None:
+    process = processes.start()
+    process.app.store = UnlistedStore(processes.clock)
+    (_, circuits) = process.app.health()
+    assert (circuits.status, circuits.detail) == ("degraded", "the circuits cannot be read")
+
+
+class UnlistedStore(MemoryStore):
+    def values(self, prefix: str, limit: int = 1000, *, after: str | None = None) -> Any:
+        raise StoreError("a secret of the house")
+
+
 def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> None:
     process = processes.start(minimum_calls=1000)
     store = SlowStore(processes.clock, processes.store.data)
