@@ -53,6 +53,7 @@ def list_(obj: tuple[Book, Settings], *, as_json: bool) -> None:
 @click.pass_obj
 def open_(obj: tuple[Book, Settings], name: str) -> None:
     """Open a circuit; it stays open until it is closed by hand."""
+    _check_guards(obj[0], name)
     _switch(obj, name, lambda state, now: state.opened_by_hand(now), among_known=False)
 
 
@@ -91,6 +92,17 @@ def _switch(
     before, after = _with_store(obj, switch)
     by_hand = " by hand, until it is closed" if after.is_by_hand else ""
     click.echo(clean(f"{name}: {after.phase.value}{by_hand}; it was {before.phase.value}"))
+
+
+def _check_guards(book: Book, name: str) -> None:
+    """Refuse what guards nothing: whoever opens it believes that calls have stopped."""
+    if "*" in name:
+        raise click.BadParameter("a pattern is no circuit: open one after the other")
+    action = name.removeprefix(ACTION)
+    if action != name and book.of_action(action) is None:
+        raise click.BadParameter(
+            f"no table of [plugins.circuitbreaker.actions] fits {action!r}: it has no circuit"
+        )
 
 
 def _check_known(name: str, known: Sequence[str]) -> None:
