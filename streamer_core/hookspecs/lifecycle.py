@@ -147,7 +147,7 @@ def streamer_health() -> Health | None:
         ```
 
     Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys), tenancy
-    (tables of tenants that failed).
+    (tables of tenants that failed), circuitbreaker (which circuits are open).
     """
 
 

@@ -9,6 +9,7 @@ import pytest
 from streamer_core import Reject
 from streamer_core.context import ContinueLater, Stopped
 from streamer_core.errors import CircuitOpen, Invalid, LostLease, StoreError, Unavailable
+from streamer_core.model.ids import tenant_of
 from streamer_core.testing import MemoryStore
 
 
@@ -527,10 +528,53 @@ def test_all_circuits_are_listed(processes: Any) -> None:
     process = processes.start()
     process.use()
     process.app.flush()
-    kept = process.store.get_value("circuit/ledger")
+    kept = process.store.get_value("circuit/of/ledger")
     for n in range(1_001):
-        process.store.put_value(f"circuit/host-{n}", kept.data)
+        process.store.put_value(f"circuit/of/host-{n}", kept.data)
     assert len(process.plugin.circuits.rows()) == 1_002
+
+
+@pytest.mark.parametrize("name", ["0", "4/acme", "4/acme/x"])
+def test_no_circuit_is_taken_for_a_tenants(processes: Any, name: str) -> None:
+    process = processes.start()
+    process.use(fails=True, name=name)
+    (key,) = process.store.values("")
+    assert tenant_of(key) is None
+    assert process.row(name)["calls"] == "1"
+
+
+def test_health_names_those_that_are_not_closed(processes: Any) -> None:
+    process = processes.start(minimum_calls=1, probes=1)
+
+    def told() -> tuple[str, str]:
+        (store, circuits) = process.app.health()
+        assert (store.status, circuits.name) == ("ok", "circuits")
+        processes.clock.advance(1000)  # an answer is good for a second
+        return circuits.status, circuits.detail
+
+    assert told() == ("ok", "0 closed")
+    process.use(fails=True)
+    process.use(name="mail")
+    process.app.flush()
+    assert told() == ("degraded", "ledger open")
+    processes.clock.advance(30_000)
+    probing = process.guard()
+    probing.__enter__()
+    assert told() == ("degraded", "ledger half_open")
+    probing.__exit__(None, None, None)
+    assert told() == ("ok", "2 closed")
+
+
+def test_health_is_no_worse_than_degraded_where_the_store_fails(processes: Any) -> None:
+    process = processes.start()
+    process.app.store = UnlistedStore(processes.clock)
+    (_, circuits) = process.app.health()
+    assert (circuits.status, circuits.detail) == ("degraded", "the circuits cannot be read")
+
+
+class UnlistedStore(MemoryStore):
+    def values(self, prefix: str, limit: int = 1000, *, after: str | None = None) -> Any:
+        raise StoreError("a secret of the house")
 
 
 def test_of_threads_that_fail_together_one_writes_for_all(processes: Any) -> None:

@@ -54,6 +54,14 @@ def test_the_list(run: Run, ledger: Any) -> None:
     assert (row["circuit"], row["state"], row["calls"]) == ("ledger", "open", "2")
 
 
+def test_a_name_cannot_drive_the_terminal(run: Run, ledger: Any) -> None:
+    name = "\x1b[2J\nledger  closed"
+    ledger.use(fails=True, name=name)
+    listed = run("list").output
+    assert len(listed.splitlines()) == 3, "a head and two circuits"
+    assert "\x1b" not in listed + run("close", "ledgr").output + run("close", name).output
+
+
 def test_close(run: Run, ledger: Any) -> None:
     assert run("close", "ledger").output.splitlines()[-1] == "ledger: closed; it was open"
     assert ledger.phase == "closed"
@@ -70,6 +78,8 @@ def test_reset_leaves_what_a_person_opened(run: Run, ledger: Any) -> None:
 
 
 def test_an_actions_circuit_has_its_actions_name(run: Run, project: Path) -> None:
+    with (project / "streamer.toml").open("a") as settings:
+        settings.write('[plugins.circuitbreaker.actions."report.*"]\n')
     assert "action:report.day: open by hand" in run("open", "action:report.day").output
 
 
@@ -78,6 +88,8 @@ def test_an_actions_circuit_has_its_actions_name(run: Run, project: Path) -> Non
     [
         (("close", "ledger"), "no circuit is named 'ledger'; there is none"),
         (("reset", "action:x"), "no circuit is named 'action:x'"),
+        (("open", "action:report.day"), "'report.day': it has no circuit"),
+        (("open", "mail-*"), "a pattern is no circuit: open one after the other"),
         (("open", ""), "the name of a circuit has 1 to 100 characters"),
         (("open", "x" * 101), "the name of a circuit has 1 to 100 characters"),
     ],

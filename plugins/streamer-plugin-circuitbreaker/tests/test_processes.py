@@ -97,7 +97,7 @@ class Actors:
 
     @property
     def phase(self) -> Any:
-        kept = self.store.get_value("circuit/ledger")
+        kept = self.store.get_value("circuit/of/ledger")
         return kept and kept.data["phase"]
 
     def kill(self, number: int) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from streamer_plugin_dlq.settings import DlqSettings
 
+from streamer_core.model.request import KEPT_FAILURES
+
 TEXT = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
 
@@ -17,6 +19,10 @@ def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("readme_of_dlq")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(code, "README.md", "exec"), vars(module))
+
+
+def test_how_many_attempts_are_kept_is_told() -> None:
+    assert f"error and stack of the last {KEPT_FAILURES} attempts" in TEXT
 
 
 def test_every_setting_is_listed() -> None:

@@ -131,6 +131,24 @@ def test_what_was_revoked_is_listed(project: Callable[..., Path]) -> None:
         principal_of(folder, token)
 
 
+@pytest.mark.parametrize(
+    ("section", "arguments", "said"),
+    [
+        ({"tenant": "org"}, [], "Tokens name a tenant: give --tenant"),
+        ({"tenant": "org"}, ["--tenant", ""], "Tokens name a tenant: give --tenant"),
+        ({}, ["--tenant", "acme"], "[plugins.jwt] tenant names no claim"),
+    ],
+)
+def test_what_would_revoke_nobodys_tokens_is_refused(
+    project: Callable[..., Path], section: dict[str, Any], arguments: list[str], said: str
+) -> None:
+    folder = project(keys=["env:JWT_SECRET"], **section)
+    done = run(folder, "jwt", "revoke", "--user", "ada", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert run(folder, "jwt", "revoked").stdout == ""
+
+
 def test_keys_are_looked_at(project: Callable[..., Path], issuer: LoopbackIssuer) -> None:
     issuer.keys[:] = [key_of("ES256", "k-1")]
     folder = project(

@@ -61,6 +61,18 @@ def test_what_a_steady_client_costs(
     assert sum(store.writes) <= 1.1 * 1000, "little is leased that is not used"
 
 
+@pytest.mark.parametrize(("number", "most"), [(4, 0.1), (8, 0.15), (16, 0.3), (32, 0.6)])
+def test_what_a_steady_client_costs_in_many_processes(
+    start: Start, store: CountingStore, number: int, most: float
+) -> None:
+    processes = [start({"rate": "100/s"}, store=store) for _ in range(number)]
+    clock = processes[0].app.clock
+    for n in range(1000):
+        clock.advance(10)
+        assert processes[n % number].allowed(1) == 1
+    assert len(store.writes) <= most * 1000
+
+
 def test_a_small_limit_is_asked_for_each_time(
     start: Start, clock: ManualClock, store: CountingStore
 ) -> None:
@@ -85,7 +97,7 @@ def test_a_refusal_is_believed_for_a_second(
     process = start({"rate": "5/d", "by": ["tenant"]}, store=store)
     ann = process.connect()
     assert process.passed(ann, 7) == 5
-    store.count([Count(key="ratelimit/limit-0/7.default", amount=-5)])
+    store.count([Count(key="ratelimit.limit-0/7.default", amount=-5)])
     clock.advance(999)
     assert process.send(ann) is not None
     clock.advance(1)

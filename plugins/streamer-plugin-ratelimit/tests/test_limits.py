@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from streamer_plugin_ratelimit.limit import Limit
+from streamer_plugin_ratelimit.settings import LimitSettings
 
 from streamer_core.errors import RateLimited
+from streamer_core.model.ids import tenant_of
 from streamer_core.testing import ManualClock
 
 Start = Callable[..., Any]
@@ -96,6 +99,13 @@ def test_names_cannot_be_moved_from_one_part_to_the_next(start: Start) -> None:
     ]
     for tenant, user in names:
         assert process.send(process.connect(tenant=tenant, user=user)) is None
+
+
+@pytest.mark.parametrize("by", [["tenant"], ["user"], ["address"], []])
+def test_no_counter_is_taken_for_a_tenants(by: list[str]) -> None:
+    for n in range(99):
+        limit = Limit(LimitSettings(name=str(n), rate="1/s", by=tuple(by)))
+        assert tenant_of(limit.key(("acme", "ann")[: len(limit.parts)])) is None
 
 
 def test_only_the_actions_that_are_named(start: Start) -> None:

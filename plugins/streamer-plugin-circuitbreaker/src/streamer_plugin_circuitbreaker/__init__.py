@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from streamer_core.plugin import Call, Manifest, Panel, hookimpl
+from streamer_core.plugin import Call, Health, Manifest, Panel, hookimpl
 from streamer_plugin_circuitbreaker.circuits import Circuits
 from streamer_plugin_circuitbreaker.settings import Book, Rules
 
@@ -48,6 +48,11 @@ class CircuitBreakerPlugin:
     def streamer_on_flush(self) -> None:
         """Write what was seen and is not in the store yet."""
         self.circuits.flush()
+
+    @hookimpl
+    def streamer_health(self) -> Health:
+        """Say which circuits are not closed: something that requests need is failing."""
+        return self.circuits.health()
 
     @hookimpl
     def streamer_register_panels(self) -> Iterable[Panel]:

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamer_core.errors import StoreError
+from streamer_core.plugin import Health
 from streamer_plugin_circuitbreaker import window as windows
 from streamer_plugin_circuitbreaker.circuit import Circuit
 from streamer_plugin_circuitbreaker.kept import PREFIX, Kept, state_of
@@ -61,6 +63,17 @@ class Circuits:
         """Describe all that the store holds, for people."""
         kept = self._app.store.all_values(PREFIX)
         return [self._row(key.removeprefix(PREFIX), state_of(value)) for key, value in kept]
+
+    def health(self) -> Health:
+        """Tell which are not closed; where the store fails, calls pass, and nobody can tell."""
+        try:
+            rows = self.rows()
+        except StoreError:
+            detail = "the circuits cannot be read"
+            return Health(name="circuits", ok=True, degraded=True, detail=detail)
+        those = [f"{one['circuit']} {one['state']}" for one in rows if one["state"] != Phase.CLOSED]
+        detail = ", ".join(those) or f"{len(rows)} closed"
+        return Health(name="circuits", ok=True, degraded=bool(those), detail=detail)
 
     def _row(self, name: str, state: State) -> dict[str, str]:
         now = self._app.clock.now()

@@ -1,12 +1,13 @@
 """`streamer circuits`: circuits, seen and switched by a person."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
 
 from streamer_core import Settings, Streamer
+from streamer_core.cli import options, output
+from streamer_core.cli.text import clean
 from streamer_core.ports.detached import Detached
 from streamer_plugin_circuitbreaker.circuits import ACTION, COLUMNS, Circuits, checked
 from streamer_plugin_circuitbreaker.settings import Book
@@ -36,22 +37,15 @@ _named = click.argument("name", callback=_name)
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines, for scripts.")
+@options.as_json
 @click.pass_obj
 def list_(obj: tuple[Book, Settings], *, as_json: bool) -> None:
     """List all circuits that were used of late, or were opened by hand."""
     rows = _with_store(obj, Circuits.rows)
     if as_json:
-        lines = [json.dumps(row) for row in rows]
+        output.json_lines(rows)
     else:
-        lines = _aligned(
-            [
-                [column.upper() for column in COLUMNS],
-                *[[row[column] for column in COLUMNS] for row in rows],
-            ]
-        )
-    for line in lines:
-        click.echo(line)
+        output.table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
 
 
 @click.command("open")
@@ -59,6 +53,7 @@ def list_(obj: tuple[Book, Settings], *, as_json: bool) -> None:
 @click.pass_obj
 def open_(obj: tuple[Book, Settings], name: str) -> None:
     """Open a circuit; it stays open until it is closed by hand."""
+    _check_guards(obj[0], name)
     _switch(obj, name, lambda state, now: state.opened_by_hand(now), among_known=False)
 
 
@@ -96,13 +91,24 @@ def _switch(
 
     before, after = _with_store(obj, switch)
     by_hand = " by hand, until it is closed" if after.is_by_hand else ""
-    click.echo(f"{name}: {after.phase.value}{by_hand}; it was {before.phase.value}")
+    click.echo(clean(f"{name}: {after.phase.value}{by_hand}; it was {before.phase.value}"))
+
+
+def _check_guards(book: Book, name: str) -> None:
+    """Refuse what guards nothing: whoever opens it believes that calls have stopped."""
+    if "*" in name:
+        raise click.BadParameter("a pattern is no circuit: open one after the other")
+    action = name.removeprefix(ACTION)
+    if action != name and book.of_action(action) is None:
+        raise click.BadParameter(
+            f"no table of [plugins.circuitbreaker.actions] fits {action!r}: it has no circuit"
+        )
 
 
 def _check_known(name: str, known: Sequence[str]) -> None:
     if name not in known:
         there_are = f"there are: {', '.join(known)}" if known else "there is none"
-        raise click.BadParameter(f"no circuit is named {name!r}; {there_are}")
+        raise click.BadParameter(clean(f"no circuit is named {name!r}; {there_are}"))
 
 
 def _with_store(obj: tuple[Book, Settings], do: Callable[[Circuits], T]) -> T:
@@ -110,11 +116,3 @@ def _with_store(obj: tuple[Book, Settings], do: Callable[[Circuits], T]) -> T:
     book, settings = obj
     with Streamer(settings, transport=Detached(), load_handlers=False) as app:
         return do(Circuits(book, app))
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]

@@ -8,7 +8,9 @@ from streamer_core.errors import Conflict
 from streamer_core.ports import Value
 from streamer_plugin_circuitbreaker.state import Phase, State
 
-PREFIX = "circuit/"
+PREFIX = "circuit/of/"
+"""Whatever follows it, a key is not one that `tenant_key` made: a circuit is everybody's."""
+
 _TRIES = 5
 _KEEP_MS = 86_400_000
 _METRIC = "circuitbreaker.changed"

@@ -10,6 +10,7 @@ from streamer_core.app import Streamer
 from streamer_core.cli import options
 from streamer_core.cli.text import clean, when
 from streamer_core.errors import ConfigurationError
+from streamer_core.model.principal import NO_TENANT
 from streamer_core.ports.detached import Detached
 from streamer_plugin_jwt.denylist import Denylist
 
@@ -69,14 +70,15 @@ def token(
 
 @click.command()
 @click.option("--user", required=True, help="Whose tokens.")
-@click.option("--tenant", default="default", show_default=True, help="Of this tenant.")
+@click.option("--tenant", help="Of this tenant; a must where tokens name one.")
 @click.option("--id", "token_id", help="The token's id, its claim jti; without: all issued so far.")
 @click.pass_obj
-def revoke(plugin: "JwtPlugin", user: str, tenant: str, token_id: str | None) -> None:
+def revoke(plugin: "JwtPlugin", user: str, tenant: str | None, token_id: str | None) -> None:
     """Let nobody in any more by a token, or by all that a user has.
 
     Open connections are refused within seconds, and closed by the next sweep, within a minute.
     """
+    tenant = _checked(tenant, plugin)
     with _denylist(plugin) as denylist:
         if token_id is None:
             denylist.revoke_user(tenant, user)
@@ -84,6 +86,22 @@ def revoke(plugin: "JwtPlugin", user: str, tenant: str, token_id: str | None) ->
             denylist.revoke_token(tenant, user, token_id)
     what = "all tokens issued so far" if token_id is None else f"the token {token_id}"
     click.echo(clean(f"revoked: {what} of {user} (tenant {tenant})"))
+
+
+def _checked(tenant: str | None, plugin: "JwtPlugin") -> str:
+    """Give the tenant that is meant: what is revoked of another than the token's lets it in still.
+
+    Raises:
+        UsageError: no token can be of it.
+    """
+    is_named = any(one.tenant for one in plugin.verifier.issuers.values())
+    if not tenant and is_named:
+        raise click.UsageError("whose user? Tokens name a tenant: give --tenant")
+    if tenant and tenant != NO_TENANT and not is_named:
+        raise click.UsageError(
+            f"all users are of the tenant {NO_TENANT!r}: [plugins.jwt] tenant names no claim"
+        )
+    return tenant or NO_TENANT
 
 
 @click.command()

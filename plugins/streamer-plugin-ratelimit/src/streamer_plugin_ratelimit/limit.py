@@ -72,12 +72,13 @@ class Limit:
     def key(self, who: tuple[str, ...]) -> str:
         """Name a counter: with the parts' lengths, so that no two share one by moving a character.
 
-        What is long is hashed: DynamoDB's keys have 2,048 bytes.
+        What is long is hashed: DynamoDB's keys have 2,048 bytes. Whatever the limit is named, it
+        does not look like what `tenant_key` makes: many tenants may share a counter.
         """
         told = "/".join([f"{len(part)}.{part}" for part in who])
         if len(told) > _LONGEST:
             told = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
-        return f"{PREFIX}/{self.name}/{told}"
+        return f"{PREFIX}.{self.name}/{told}"
 
     def count(self, key: str, amount: float, now: int) -> Count:
         """Give what to count in the store; a counter may be forgotten once it is empty."""

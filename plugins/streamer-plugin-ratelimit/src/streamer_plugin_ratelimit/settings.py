@@ -15,6 +15,10 @@ _NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 _RATES = "'100/s', '5/min', '1000/h' or '10/d'"
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h|d)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+_MOST = 1_000_000_000
+_LONGEST_S = 10 * 366 * 86_400
+"""How long a burst may take to come back: a store must hold the time of its end, in ms."""
+
 _ACTIONS = re.compile(r"[A-Za-z0-9_.:-]*\*?")
 _ONLY_OF_MESSAGES = frozenset({"connection", "action"})
 
@@ -61,10 +65,12 @@ class LimitSettings:
     def _wrong(self) -> Iterator[str]:
         if not _NAME.fullmatch(self.name):
             yield "name: write up to 64 of a-z 0-9 _ . -"
-        if self.number <= 0:
+        if not 0 < self.number <= _MOST:
             yield f"rate {self.rate!r:.80}: write how many in which time, as in {_RATES}"
-        if self.burst is not None and self.burst < 1:
-            yield "burst: must be at least 1"
+        if self.burst is not None and not 1 <= self.burst <= _MOST:
+            yield f"burst: must be at least 1, and at most {_MOST:,}"
+        if (self.burst or 1) / self.per_s > _LONGEST_S:
+            yield "rate and burst: a burst that is used up must be back within ten years"
         if self.of not in {CONNECT, MESSAGE}:
             yield f"of {self.of!r:.80}: write 'message' or 'connect'"
         for part in set(self.by) - set(PARTS):
