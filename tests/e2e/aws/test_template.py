@@ -332,4 +332,4 @@ def test_a_bundle_holds_what_its_function_needs_and_no_more(cloud: Cloud) -> Non
             *("apigateway", "circuitbreaker", "cloudwatch", "dynamodb"),
             *("ratelimit", "tenancy", "tokens"),
         }
-        assert frozen["handlers"] == ["jobs"]
+        assert frozen["handlers"] == ["jobs", "reports"]
