@@ -112,10 +112,12 @@ def test_a_disk_that_fails_harms_nobody(tmp_path: Path, read: Reader) -> None:
         shutil.rmtree(folder)
         app.runtime.measure("some.count")
         eventually(lambda: [one for one in logs if one["event"] == "metrics could not be written"])
+        assert [one.status for one in app.hooks.hook.streamer_health()] == ["degraded"]
         folder.mkdir()
         app.runtime.measure("some.count")
         eventually(lambda: path.exists() and path.read_text())
         assert read(path.read_text()).total("some.count") == 1
+        eventually(lambda: [one.status for one in app.hooks.hook.streamer_health()] == ["ok"])
 
 
 WRITER = """

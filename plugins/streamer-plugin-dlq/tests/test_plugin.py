@@ -288,8 +288,11 @@ def test_too_many_at_once_are_left_to_the_sweeper(
             "streamer_on_dead_letter", request=request, failure=request.failures[-1]
         )
         assert begun.wait(BOUND_S)
+    health = plugin.streamer_health()
+    assert (health.status, health.detail) == ("degraded", "2 wait to be kept")
     go_on.set()
     assert len(told(plugin)) == 2
+    assert plugin.streamer_health().status == "ok"
     assert len(counted(rig)) == 2, "the third is counted when it is found"
 
 

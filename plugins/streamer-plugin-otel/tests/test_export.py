@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from streamer_plugin_local.testing import Talk, eventually, running_gateway, write_project
+from streamer_plugin_otel import OtelPlugin
 from streamer_plugin_otel.flushing import Flushing
+from streamer_plugin_otel.provider import Exporter
 
 HANDLERS = """
 from opentelemetry import trace
@@ -150,6 +152,23 @@ def test_neither_a_flush_nor_an_end_waits_for_the_exporter(
     assert second < 0.3, "the first is still at it"
     assert close < 2
     assert time.monotonic() - began < 9, "nor does the interpreter's end: the exporter takes 10 s"
+
+
+def test_health_says_how_the_last_export_went(collector: Any) -> None:
+    plugin = OtelPlugin(OtelPlugin.Settings(), app=None)
+    assert plugin.streamer_health() is None, "the application exports by itself"
+    said = []
+    for url in (f"{collector.url}/v1/traces", "http://127.0.0.1:1"):
+        plugin._exporter = Exporter(endpoint=url, timeout=0.2)
+        said.append(plugin.streamer_health())
+        plugin._exporter.export([])
+        said.append(plugin.streamer_health())
+    assert [(one.status, one.detail) for one in said if one] == [
+        ("ok", "last export: none yet"),
+        ("ok", "last export: went well"),
+        ("ok", "last export: none yet"),
+        ("degraded", "last export: failed"),
+    ]
 
 
 class Provider:

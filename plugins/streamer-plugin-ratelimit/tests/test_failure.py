@@ -93,3 +93,22 @@ def test_refused_for_the_store_nothing_is_taken_of_other_limits(
     store.broken = True
     assert process.passed(ann, 5, "report.make") == 0
     assert process.passed(ann, 9) == 4, "what is at hand"
+
+
+def health(process: Any) -> list[tuple[str, str]]:
+    return [(one.name, one.status) for one in process.app.hooks.hook.streamer_health()]
+
+
+def test_health_says_whether_the_store_counts(
+    start: Start, store: BrokenStore, clock: ManualClock
+) -> None:
+    process = start({"rate": "1/d"}, store=store)
+    assert health(process) == [("limits", "ok")]
+    process.passed(process.connect(), 1)
+    assert health(process) == [("limits", "degraded")]
+    clock.advance_s(1)
+    assert health(process) == [("limits", "ok")]
+
+
+def test_without_a_limit_there_is_nothing_to_check(start: Start, store: BrokenStore) -> None:
+    assert health(start(store=store)) == []

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Metric
+from streamer_core.model.call import Health, Metric
 from streamer_core.model.manifest import Manifest
 from streamer_plugin_cloudwatch.settings import CloudWatchSettings
 
@@ -65,6 +65,11 @@ class CloudWatchPlugin:
         """Write what was added up."""
         if self._writer is not None:
             self._writer.write()
+
+    @hookimpl
+    def streamer_health(self) -> Health | None:
+        """Say whether lines could be written; nothing where it is off."""
+        return self._writer.health() if self._writer is not None else None
 
     @hookimpl
     def streamer_shutdown(self) -> None:

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 from streamer_core.log import get_logger
+from streamer_core.model.call import Health
 from streamer_core.ports import Clock
 from streamer_plugin_cloudwatch import emf
 from streamer_plugin_cloudwatch.output import ToFile, output_for
@@ -30,6 +31,7 @@ class Writer:
         self._output = output_for(to, app.settings.root)
         self._clock: Clock = app.clock
         self.totals = Totals(settings.most_values)
+        self._failed = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
 
@@ -50,15 +52,25 @@ class Writer:
             OSError: it could not be written, and is lost: memory is bounded.
         """
         collected = self.totals.collected()
-        if collected:
-            self._output(
-                emf.lines(
-                    collected,
-                    namespace=self._settings.namespace,
-                    now=self._clock.now(),
-                    dimensions=self._settings.dimensions,
-                )
-            )
+        if not collected:
+            return
+        lines = emf.lines(
+            collected,
+            namespace=self._settings.namespace,
+            now=self._clock.now(),
+            dimensions=self._settings.dimensions,
+        )
+        failed = True
+        try:
+            self._output(lines)
+            failed = False
+        finally:
+            self._failed = failed
+
+    def health(self) -> Health:
+        """Tell whether the last write went well."""
+        detail = "the last lines could not be written" if self._failed else "written"
+        return Health(name="metrics", ok=True, degraded=self._failed, detail=detail)
 
     def close(self) -> None:
         """End the thread, and write the rest."""

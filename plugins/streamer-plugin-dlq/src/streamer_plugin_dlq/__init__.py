@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from streamer_core.errors import ItemTooLarge, StoreError
 from streamer_core.log import get_logger
 from streamer_core.markers import hookimpl
-from streamer_core.model.call import Panel
+from streamer_core.model.call import Health, Panel
 from streamer_core.model.manifest import Manifest
 from streamer_core.model.request import KEPT_FAILURES, Failure, Request, Status
 from streamer_plugin_dlq.settings import DlqSettings
@@ -75,6 +75,19 @@ class DlqPlugin:
         from streamer_plugin_dlq import panel  # noqa: PLC0415
 
         return [Panel(name="dlq", title="Dead letters", rows=lambda: panel.rows(self.letters))]
+
+    @hookimpl
+    def streamer_health(self) -> Health:
+        """Say how many wait to be kept by this process; many are left to the sweeper."""
+        from streamer_plugin_dlq.keeper import MOST_WAITING  # noqa: PLC0415
+
+        waiting = self._keeper.waiting
+        return Health(
+            name="dead letters",
+            ok=True,
+            degraded=waiting >= MOST_WAITING,
+            detail=f"{waiting} wait to be kept",
+        )
 
     @hookimpl
     def streamer_on_flush(self) -> None:

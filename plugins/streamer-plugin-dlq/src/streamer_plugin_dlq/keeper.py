@@ -39,6 +39,11 @@ class Keeper:
             return False
         return True
 
+    @property
+    def waiting(self) -> int:
+        """How many were taken and are not kept yet."""
+        return self._waiting.unfinished_tasks
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was taken is kept; False where that takes longer."""
         with self._waiting.all_tasks_done:

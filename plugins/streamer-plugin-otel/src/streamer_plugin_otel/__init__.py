@@ -11,6 +11,7 @@ from streamer_core.plugin import (
     Call,
     Connection,
     Delivery,
+    Health,
     Manifest,
     Message,
     Ms,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from streamer_plugin_otel.flushing import Flushing
+    from streamer_plugin_otel.provider import Exporter
     from streamer_plugin_otel.tracing import Tracing
 
 __all__ = ["OtelPlugin"]
@@ -64,6 +66,7 @@ class OtelPlugin:
         self._app = app
         self._tracing: Tracing | Off = Off()
         self._flushing: Flushing | Off = Off()
+        self._exporter: Exporter | None = None
 
     @hookimpl
     def streamer_startup(self) -> None:
@@ -78,6 +81,7 @@ class OtelPlugin:
 
         provider = own_provider() or self._set_up()
         # An application's own provider has samplers of its own.
+        self._exporter = getattr(provider, "streamer_exporter", None)
         self._tracing = Tracing(provider, getattr(provider, "streamer_ratio", None))
         self._flushing = Flushing(provider, self.settings.flush / 1000)
 
@@ -133,6 +137,16 @@ class OtelPlugin:
         """Forget an attempt that is over; end it where its handler has not returned."""
         if before is Status.PROCESSING:
             self._tracing.left(request, after)
+
+    @hookimpl
+    def streamer_health(self) -> Health | None:
+        """Say how the last export went; nothing where the application exports by itself."""
+        if self._exporter is None:
+            return None
+        went_well = self._exporter.went_well
+        said = {None: "none yet", True: "went well", False: "failed"}[went_well]
+        degraded = went_well is False
+        return Health(name="traces", ok=True, degraded=degraded, detail=f"last export: {said}")
 
     @hookimpl
     def streamer_on_flush(self) -> None:

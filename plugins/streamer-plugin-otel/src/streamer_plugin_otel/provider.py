@@ -1,15 +1,31 @@
 """A tracer provider that sends by OTLP over HTTP, for an application that has none of its own."""
 
 import os
+from collections.abc import Sequence
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased
 
 from streamer_plugin_otel.sampling import Roots
+
+
+class Exporter(OTLPSpanExporter):
+    """Remembers how the last export went: None before the first."""
+
+    went_well: bool | None = None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        result = SpanExportResult.FAILURE
+        try:
+            result = super().export(spans)
+        finally:
+            self.went_well = result is SpanExportResult.SUCCESS
+        return result
 
 
 class OurProvider(TracerProvider):
@@ -17,15 +33,18 @@ class OurProvider(TracerProvider):
 
     Attributes:
         streamer_ratio: the share of the traces that are kept; None: the environment says it.
+        streamer_exporter: sends its spans.
     """
 
-    def __init__(self, ratio: float | None) -> None:
+    def __init__(self, exporter: Exporter, ratio: float | None) -> None:
         super().__init__(
             sampler=None if ratio is None else ParentBased(Roots(ratio)),
             resource=Resource.create(_about_the_function()),
             shutdown_on_exit=False,
         )
         self.streamer_ratio = ratio
+        self.streamer_exporter = exporter
+        self.add_span_processor(BatchSpanProcessor(exporter))
 
 
 def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
@@ -35,8 +54,7 @@ def set_up(endpoint: str | None, ratio: float | None) -> trace.TracerProvider:
     for an exporter that hangs. Its threads are daemons.
     """
     url = f"{endpoint.removesuffix('/')}/v1/traces" if endpoint else None
-    provider = OurProvider(ratio)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+    provider = OurProvider(Exporter(endpoint=url), ratio)
     trace.set_tracer_provider(provider)
     return provider
 

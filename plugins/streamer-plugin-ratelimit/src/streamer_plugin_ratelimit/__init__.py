@@ -3,6 +3,7 @@
 from typing import Any
 
 from streamer_core.markers import hookimpl
+from streamer_core.model.call import Health
 from streamer_core.model.connection import Connection
 from streamer_core.model.manifest import Manifest
 from streamer_core.model.message import Message
@@ -40,6 +41,11 @@ class RateLimitPlugin:
         limits = self._book.limits_of(principal, action)
         if limits:
             self._limiter.check(limits, principal, connection, action)
+
+    @hookimpl
+    def streamer_health(self) -> Health | None:
+        """Say whether what comes is counted; nothing where there is no limit."""
+        return self._limiter.health() if self._book.limits else None
 
     @hookimpl
     def streamer_register_commands(self, cli: Any) -> None:

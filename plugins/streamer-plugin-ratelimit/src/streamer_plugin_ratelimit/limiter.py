@@ -6,6 +6,7 @@ from typing import Any
 
 from streamer_core.errors import RateLimited, StorageFailed, StoreError
 from streamer_core.log import get_logger
+from streamer_core.model.call import Health
 from streamer_core.model.connection import Connection
 from streamer_core.model.principal import Principal
 from streamer_core.ports import Counted
@@ -34,6 +35,12 @@ class Limiter:
         self._abuse = Abuse(settings, app)
         self._allows_uncounted = settings.on_store_failure == "allow"
         self._paused_until = float("-inf")
+
+    def health(self) -> Health:
+        """Tell whether the store counted when it was last asked."""
+        failing = self._clock.monotonic() < self._paused_until
+        detail = "the store did not count" if failing else "counted"
+        return Health(name="limits", ok=True, degraded=failing, detail=detail)
 
     def check(
         self,
