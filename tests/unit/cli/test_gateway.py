@@ -36,7 +36,8 @@ def test_a_long_one_in_lines(run: Run) -> None:
     result = run("send", "steps", "--id", "lines-1", "--metadata", "a=b", "--priority", "low")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert re.fullmatch("queued lines-1 ref=[0-9a-f]{32}", lines[0])
+    # The worker may be faster than the acknowledgment: that comes from another process.
+    assert sum(bool(re.fullmatch("queued lines-1 ref=[0-9a-f]{32}", line)) for line in lines) == 1
     assert 'chunk 1 {"piece": 1}' in lines
     assert lines[-1] == 'complete {"done": true}'
 
@@ -45,7 +46,7 @@ def test_a_long_one_as_json(run: Run) -> None:
     result = run("send", "steps", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     shown = messages(result.stdout)
-    assert shown[0]["type"] == "acknowledgment"
+    assert [one["type"] for one in shown].count("acknowledgment") == 1
     assert shown[-1]["type"] == "complete"
     assert shown[-1]["result"] == {"done": True}
     assert {one["seq"] for one in shown if one["type"] == "chunk"} == {1}
@@ -53,7 +54,8 @@ def test_a_long_one_as_json(run: Run) -> None:
 
 def test_a_sync_action_sent_as_async(run: Run) -> None:
     shown = messages(run("send", "echo", "--mode", "async", "--json").stdout)
-    assert [one["type"] for one in shown] == ["acknowledgment", "complete"]
+    assert shown[-1]["type"] == "complete"
+    assert {one["type"] for one in shown} <= {"acknowledgment", "complete"}
 
 
 @pytest.mark.parametrize(
