@@ -1,6 +1,7 @@
 """Every client message comes in here: a framework action, or a handler's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from streamer_core import log
 from streamer_core.engine import about, submit
@@ -20,7 +21,7 @@ from streamer_core.handlers import RESERVED
 from streamer_core.model import encode
 from streamer_core.model.connection import GOING_AWAY, Connection
 from streamer_core.model.decode import decode, request_id_of
-from streamer_core.model.message import Message
+from streamer_core.model.message import NO_ACTION, Message
 from streamer_core.ports import Enqueued
 
 
@@ -56,12 +57,11 @@ def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | 
     with about.message(connection) as work:
         rt.measure("message.received", len(data), "bytes")
         try:
-            message = decode(
-                data,
-                max_bytes=rt.settings.max_message_bytes,
-                max_delay_ms=rt.settings.max_delay,
-                new_id=rt.clock.new_id,
-            )
+            if connection is None or connection.expires_at <= rt.clock.now():
+                raise Unauthorized(
+                    "The connection is over; open a new one", close=(GOING_AWAY, "expired")
+                )
+            message = _decode(rt, connection, data)
             work.know(message)
             taken = _handle(rt, connection, message)
         except Exception as error:  # noqa: BLE001 - each kind has its answer
@@ -92,20 +92,31 @@ def _refusal(rt: Runtime, error: Exception, message: Message | None) -> Refused:
     return Refused("The message could not be handled")
 
 
-def _handle(rt: Runtime, connection: Connection | None, message: Message) -> Received | Storing:
-    if connection is None or connection.expires_at <= rt.clock.now():
-        raise Unauthorized("The connection is over; open a new one", close=(GOING_AWAY, "expired"))
+def _decode(rt: Runtime, connection: Connection, data: bytes) -> Message:
+    try:
+        return decode(
+            data,
+            max_bytes=rt.settings.max_message_bytes,
+            max_delay_ms=rt.settings.max_delay,
+            new_id=rt.clock.new_id,
+        )
+    except Refused:
+        _limit(rt, connection, Message(id="-", named=False, action=NO_ACTION, size=len(data)))
+        raise
+
+
+def _handle(rt: Runtime, connection: Connection, message: Message) -> Received | Storing:
     if message.action.startswith(RESERVED):
         from streamer_core.engine import framework  # noqa: PLC0415 - and all that ends requests
 
         verb = framework.ACTIONS.get(message.action)
         if verb is None:
-            raise InvalidAction(f"There is no action {message.action}")
+            raise _unknown(rt, connection, message)
         _limit(rt, connection, message)
         return verb(rt, connection, message)
     registered = rt.registry.get(message.action)
     if registered is None:
-        raise InvalidAction(f"There is no action {message.action}")
+        raise _unknown(rt, connection, message)
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
     if rt.implemented("streamer_receive") == 1:  # the core's own, which would only call `take`
@@ -129,6 +140,12 @@ def _log_failure(rt: Runtime, error: Exception, message: Message | None) -> None
     token = message.payload.get("token") if message else None
     trace = log.trace_of(error, without=token if isinstance(token, str) else None)
     rt.log.error("message failed", action=message.action if message else None, exception=trace)
+
+
+def _unknown(rt: Runtime, connection: Connection, message: Message) -> InvalidAction:
+    # Not under its name: plugins would remember as many names as clients can think of.
+    _limit(rt, connection, replace(message, action=NO_ACTION))
+    return InvalidAction(f"There is no action {message.action}")
 
 
 def _limit(rt: Runtime, connection: Connection, message: Message) -> None:

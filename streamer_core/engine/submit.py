@@ -54,10 +54,10 @@ def submit(
     spec, principal = registered.spec, connection.principal
     hook = rt.hook
     resource = Resource(kind="action", name=spec.action, handler=spec, message=message)
+    hook.streamer_limit(principal=principal, connection=connection, request=message)
     hook.streamer_authorize(principal=principal, verb="call", resource=resource)
     if message.options.priority is Priority.HIGH:
         hook.streamer_authorize(principal=principal, verb="priority", resource=resource)
-    hook.streamer_limit(principal=principal, connection=connection, request=message)
     payload = registered.validate(message.payload)
     mode = _mode(rt, message, spec)
     counts = gathered(

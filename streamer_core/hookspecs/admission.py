@@ -14,17 +14,17 @@ from streamer_core.model.principal import Principal
 def streamer_limit(principal: Principal, connection: Connection, request: Message | None) -> None:
     """Refuse what comes too fast, by raising.
 
-    Called: once for each connection, authenticated and not yet stored; once for each message with a
-    known action: the framework's own first of all, a handler's after `streamer_authorize` and
-    before its payload is looked at. Frames that cannot be decoded and unknown actions do not get
-    here.
+    Called: once for each connection, authenticated and not yet stored; once for each message, before
+    anything else is asked about it. What cannot be decoded, and a message whose action nobody knows,
+    come as a message with the action `NO_ACTION`: their own error follows where they may pass.
     Answers (gate): every plugin is asked until one raises; those before it have counted already.
     None: let it pass.
 
     Args:
         principal: who sends.
         connection: where it comes from; at connecting, as it would be stored.
-        request: the message, `size` bytes long; None for a connection.
+        request: the message, `size` bytes long; None for a connection. Where it could not be
+            decoded, its size is all that is known of it.
 
     Raises:
         RateLimited: with `retry_after_ms` where it is known: 429 for a connection, else the

@@ -15,7 +15,7 @@ from streamer_core.ports import Enqueued
 def streamer_receive(request: Message, connection: Connection, take: Callable[[], Any]) -> Any:
     """Take a client's request: through the gates, and answer it or give what is to be stored.
 
-    Called: once for each message that names a handler, decoded, before `streamer_authorize`. A sync
+    Called: once for each message that names a handler, decoded, before `streamer_limit`. A sync
     request is run inside. One that is queued is stored after it, with others that came along:
     `streamer_enqueue`. Not for the framework's own actions, nor while the process drains.
     Answers (surround): write a `wrapper=True` generator around `yield`; the core calls `take`

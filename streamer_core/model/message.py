@@ -7,6 +7,9 @@ from typing import Any
 
 from streamer_core.records import record
 
+NO_ACTION = ""
+"""Stands for the action where a message names none that there is, or cannot be read."""
+
 
 class Priority(StrEnum):
     """The lanes of queued work. A worker takes from the first that has something due."""

@@ -543,8 +543,8 @@ def test_a_sync_request(connected: Stage) -> None:
     assert connected.taken() == [
         *CAME,
         "receive at_once begins",
-        "authorize call action",
         "limit at_once",
+        "authorize call action",
         "route",
         "admit at_once",
         "on_request at_once sync",
@@ -579,9 +579,9 @@ def test_an_async_request(connected: Stage) -> None:
     assert connected.taken() == [
         *CAME,
         "receive queued begins",
+        "limit queued",
         "authorize call action",
         "authorize priority action",
-        "limit queued",
         "route",
         "admit queued",
         "on_request queued async",

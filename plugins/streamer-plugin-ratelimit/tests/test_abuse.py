@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from streamer_core.testing import ManualClock, MemoryStore
 
 Start = Callable[..., Any]
@@ -30,6 +32,26 @@ def test_a_connection_is_closed_after_so_many(start: Start) -> None:
     assert closed_after(process, ann, 200) == 100
     assert process.measured.named("ratelimit.closed") == [{}]
     assert closed_after(process, other, 99) is None, "another connection of the same user"
+
+
+@pytest.mark.parametrize("limit", [{}, {"actions": ["*"]}, {"by": ["connection", "action"]}])
+def test_what_no_handler_gets_counts_too(start: Start, limit: dict[str, Any]) -> None:
+    process = start({"rate": "2/d", **limit}, close_after=3)
+    ann = process.connect()
+    sent = [b"{", b'{"action": "nobody-1"}', b'{"action": "nobody-2"}', b"\xff", b"[]"]
+    received = [process.app.receive(ann, data) for data in sent]
+    codes = [json.loads(one.frames[0])["error"]["code"] for one in received]
+    assert codes == ["INVALID_MESSAGE", "INVALID_ACTION", *["RATE_LIMITED"] * 3]
+    assert [one.close is not None for one in received] == [False] * 4 + [True]
+
+
+def test_a_limit_of_some_actions_is_not_about_it(start: Start) -> None:
+    process = start({"rate": "2/d", "actions": ["other"]})
+    ann = process.connect()
+    for _ in range(5):
+        received = process.app.receive(ann, b"{")
+        assert json.loads(received.frames[0])["error"]["code"] == "INVALID_MESSAGE"
+    assert process.passed(ann, 5) == 2
 
 
 def test_how_many_is_a_setting(start: Start) -> None:

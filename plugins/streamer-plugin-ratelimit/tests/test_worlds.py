@@ -46,8 +46,9 @@ def test_limits_hold_in_every_world(tmp_path: Path, world: dict[str, Any]) -> No
             assert other.until_acknowledged("later")
             assert other.until(lambda message: message["type"] == "complete")
             assert one.ask("streamer.actions")["success"], "the fifth"
-            for _ in range(2):
-                refusal = one.ask("later", id="r-1")["error"]
+            one.ws.send("{")
+            unreadable = one.get()["error"]
+            for refusal in (unreadable, one.ask("later", id="r-1")["error"]):
                 assert (refusal["code"], refusal["retry"]["retryable"]) == ("RATE_LIMITED", True)
                 assert 0 < refusal["retry"]["after_ms"] <= 720_001
             assert one.ask("echo")["error"]["code"] == "RATE_LIMITED"

@@ -14,6 +14,7 @@ from streamer_core.engine.framework import ACTIONS
 from streamer_core.errors import RateLimited, StoreError, Throttled
 from streamer_core.markers import hookimpl
 from streamer_core.model.connection import POLICY_VIOLATION
+from streamer_core.model.message import NO_ACTION
 from streamer_core.settings import CoreSettings
 from tests.conftest import Lines
 from tests.unit.harness import Client, Rig, Wire, code_of
@@ -147,12 +148,13 @@ def test_a_draining_server_takes_no_requests(rig: Rig, client: Client) -> None:
 class Limiter:
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.closed = False
 
     @hookimpl
     def streamer_limit(self, request: Any) -> None:
         if request is not None:
             self.asked.append(request.action)
-        if request is not None and request.payload.get("fast"):
+        if self.closed or (request is not None and request.payload.get("fast")):
             raise RateLimited("Too fast", retry_after_ms=250)
 
 
@@ -164,6 +166,30 @@ def test_limits_hold_for_the_frameworks_actions_too() -> None:
         assert code_of(answer) == "RATE_LIMITED"
         assert answer["error"]["retry"] == {"retryable": True, "after_ms": 250}
     assert limiter.asked == ["streamer.ping", "echo"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b'{"id": "r-1", "action": "nobody"}', "INVALID_ACTION"),
+        (b'{"id": "r-1", "action": "streamer.nothing"}', "INVALID_ACTION"),
+        (b'{"id": "r-1", "action": 7}', "VALIDATION_ERROR"),
+        (b'{"id": "r-1", "action": "echo", "payload": []}', "VALIDATION_ERROR"),
+        (b'{"id": "r-1"}', "INVALID_MESSAGE"),
+        (b"hello", "INVALID_MESSAGE"),
+        (b"x" * (LIMIT + 1), "PAYLOAD_TOO_LARGE"),
+    ],
+)
+def test_limits_hold_for_what_no_handler_gets(data: bytes, code: str) -> None:
+    limiter = Limiter()
+    client = Rig(*ALL, plugins=[limiter]).client()
+    (answer,) = client.raw(data)
+    assert code_of(answer) == code
+    assert limiter.asked == [NO_ACTION]
+    limiter.closed = True
+    (answer,) = client.raw(data)
+    assert code_of(answer) == "RATE_LIMITED"
+    assert answer.get("request_id") == ("r-1" if b"r-1" in data else None)
 
 
 class Doorman:

@@ -262,7 +262,7 @@ class Gates:
         self._ask("on_request")
 
 
-ORDER = ["authorize call", "authorize priority", "limit", "route", "admit", "on_request"]
+ORDER = ["limit", "authorize call", "authorize priority", "route", "admit", "on_request"]
 
 
 def test_the_order_of_the_gates() -> None:
@@ -291,7 +291,7 @@ def test_the_payload_is_checked_before_it_is_counted() -> None:
 
     gates = Gates()
     assert code_of(Rig(typed, plugins=[gates]).client().ask("m", {})) == "VALIDATION_ERROR"
-    assert gates.asked == ["authorize call", "limit"]
+    assert gates.asked == ["limit", "authorize call"]
 
 
 def test_ones_yes_does_not_hide_anothers_no() -> None:
