@@ -57,13 +57,10 @@ def take(rt: Runtime, connection: Connection | None, data: bytes) -> Received | 
     with about.message(connection) as work:
         rt.measure("message.received", len(data), "bytes")
         try:
-            if connection is None or connection.expires_at <= rt.clock.now():
-                raise Unauthorized(
-                    "The connection is over; open a new one", close=(GOING_AWAY, "expired")
-                )
-            message = _decode(rt, connection, data)
+            live = _live(rt, connection)
+            message = _decode(rt, live, data)
             work.know(message)
-            taken = _handle(rt, connection, message)
+            taken = _handle(rt, live, message)
         except Exception as error:  # noqa: BLE001 - each kind has its answer
             taken = _failed(rt, error, message, data)
         if isinstance(taken, Received):
@@ -90,6 +87,12 @@ def _refusal(rt: Runtime, error: Exception, message: Message | None) -> Refused:
         return StorageFailed("It could not be stored; try again")
     _log_failure(rt, error, message)
     return Refused("The message could not be handled")
+
+
+def _live(rt: Runtime, connection: Connection | None) -> Connection:
+    if connection is None or connection.expires_at <= rt.clock.now():
+        raise Unauthorized("The connection is over; open a new one", close=(GOING_AWAY, "expired"))
+    return connection
 
 
 def _decode(rt: Runtime, connection: Connection, data: bytes) -> Message:

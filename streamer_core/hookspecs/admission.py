@@ -14,9 +14,9 @@ from streamer_core.model.principal import Principal
 def streamer_limit(principal: Principal, connection: Connection, request: Message | None) -> None:
     """Refuse what comes too fast, by raising.
 
-    Called: once for each connection, authenticated and not yet stored; once for each message, before
-    anything else is asked about it. What cannot be decoded, and a message whose action nobody knows,
-    come as a message with the action `NO_ACTION`: their own error follows where they may pass.
+    Called: once for each connection, authenticated and not yet stored; once for each message,
+    before anything else is asked about it. What cannot be decoded, or has an action that nobody
+    knows, comes with the action `NO_ACTION`: its own error follows where it may pass.
     Answers (gate): every plugin is asked until one raises; those before it have counted already.
     None: let it pass.
 

@@ -10,7 +10,7 @@ PENDING | RETRYING ──cancel──> CANCELLED
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,7 +21,10 @@ from streamer_core.model.principal import Principal
 from streamer_core.records import record
 
 RECORD_VERSION = 1
-KEPT_FAILURES = 10
+KEPT_FAILURES = 100
+KEPT_TRACES = 10
+"""Of how many attempts all is kept, stack and details: each may have tens of kilobytes."""
+_SHORT_CHARS = 200
 ORIGIN_ALONE = 1
 """The `subscribers_version` of a request that its `connection_id` follows, and nobody else did yet:
 who runs it need not ask the store who does."""
@@ -119,6 +122,16 @@ class Failure:
     at: int = 0
     worker: str = ""
 
+    def shortened(self) -> "Failure":
+        """Give what is kept of an attempt that lies back."""
+        return replace(self, message=self.message[:_SHORT_CHARS], trace="", details=None)
+
+
+def joined(failures: tuple[Failure, ...], failure: Failure) -> tuple[Failure, ...]:
+    """Add an attempt's error to those of a request: all of the last ten, of the others in short."""
+    kept = (*failures, failure)[-KEPT_FAILURES:]
+    return (*(one.shortened() for one in kept[:-KEPT_TRACES]), *kept[-KEPT_TRACES:])
+
 
 @record(slots=False)  # a copy is a copy of `__dict__`
 class Request:
@@ -152,7 +165,7 @@ class Request:
             or to the end of the lease of one that was lost; rises when that has come.
         expires_at: when it may be forgotten: set by the terminal write, never before.
         outcome: the terminal message's body: `{"result": …}` or `{"error": …}`.
-        failures: the last ten attempts' errors.
+        failures: the errors of the last hundred attempts; of all but ten without stack and details.
         redriven_from: the ref of the dead letter this one repeats.
         version: of the record's shape.
         extra: fields of a newer version, kept as they were.

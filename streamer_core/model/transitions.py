@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model.counter import Count
 from streamer_core.model.request import (
-    KEPT_FAILURES,
     ORIGIN_ALONE,
     Failure,
     Request,
     Snapshot,
     Status,
+    joined,
 )
 from streamer_core.model.update import NewUpdate, Update
 from streamer_core.records import record
@@ -137,7 +137,7 @@ def finished(
     kept = request.changed(
         progress=newest(request.progress, progress),
         ran_ms=_ran_ms(request, now),
-        failures=_joined(request.failures, failure),
+        failures=joined(request.failures, failure) if failure else request.failures,
     )
     return _ended(kept, status, updates, now=now, expires_at=expires_at)
 
@@ -173,7 +173,7 @@ def requeued(
         lease_until=None,
         worker=None,
         ran_ms=_ran_ms(request, now),
-        failures=_joined(request.failures, failure),
+        failures=joined(request.failures, failure) if failure else request.failures,
     )
     return replace(moved, request=back)
 
@@ -309,7 +309,3 @@ def _ended(
         ),
         updates=stored,
     )
-
-
-def _joined(failures: tuple[Failure, ...], failure: Failure | None) -> tuple[Failure, ...]:
-    return (*failures, failure)[-KEPT_FAILURES:] if failure else failures

@@ -258,8 +258,9 @@ class Store(ABC):
         """Give a PROCESSING request back: RETRYING where an attempt is spent, else PENDING.
 
         Otherwise as `append` and `finish`: updates numbered, checkpoint kept, slots let go, a DUE
-        change fed, `lapsed` and LostLease likewise. The failure joins the last ten. A request that
-        was asked to stop must not wait again: it raises Conflict; finish it as CANCELLED.
+        change fed, `lapsed` and LostLease likewise. The failure is `joined` to the others. A
+        request that was asked to stop must not wait again: it raises Conflict; finish it as
+        CANCELLED.
         """
 
     @abstractmethod

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from streamer_core.errors import Conflict, LostLease
 from streamer_core.model import transitions as moves
 from streamer_core.model.principal import Principal
-from streamer_core.model.request import KEPT_FAILURES, MOVES, Failure, Request, Snapshot, Status
+from streamer_core.model.request import (
+    KEPT_FAILURES,
+    KEPT_TRACES,
+    MOVES,
+    Failure,
+    Request,
+    Snapshot,
+    Status,
+)
 from streamer_core.model.transitions import Checkpoint
 from streamer_core.model.update import Kind, NewUpdate
 
@@ -201,15 +209,20 @@ def test_expiry() -> None:
     assert moves.expired(ended, 900)
 
 
-def test_ten_failures_are_kept() -> None:
+def test_the_last_failures_are_kept() -> None:
     request = HELD
+    told = {"trace": "T" * 900, "details": {"n": 1}, "message": "m" * 900}
     for number in range(KEPT_FAILURES + 3):
-        failure = replace(FAILURE, attempt=number)
+        failure = replace(FAILURE, attempt=number, **told)
         request = moves.requeued(
             request, fence=request.fence, now=200, due_at=200, spend=True, failure=failure
         ).request
         request = moves.claimed(request, worker="w", lease_until=500, now=200)
-    assert [failure.attempt for failure in request.failures] == list(range(3, 13))
+    assert [failure.attempt for failure in request.failures] == list(range(3, KEPT_FAILURES + 3))
+    older, newest = request.failures[:-KEPT_TRACES], request.failures[-KEPT_TRACES:]
+    assert all((one.trace, one.details, len(one.message)) == ("", None, 200) for one in older)
+    assert all((one.trace, one.message) == (told["trace"], told["message"]) for one in newest)
+    assert {one.kind for one in older} == {FAILURE.kind}
 
 
 snapshots = st.builds(

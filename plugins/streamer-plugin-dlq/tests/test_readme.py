@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamer_plugin_dlq.settings import DlqSettings
 
-from streamer_core.model.request import KEPT_FAILURES
+from streamer_core.model.request import KEPT_FAILURES, KEPT_TRACES
 
 TEXT = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
@@ -22,7 +22,7 @@ def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_how_many_attempts_are_kept_is_told() -> None:
-    assert f"error and stack of the last {KEPT_FAILURES} attempts" in TEXT
+    assert f"errors of the last {KEPT_FAILURES} attempts, stacks of the last {KEPT_TRACES}" in TEXT
 
 
 def test_every_setting_is_listed() -> None:

@@ -77,7 +77,11 @@ def a_snapshot(percentage: float, n: int, attempt: int = 1) -> Snapshot:
 def a_failure(attempt: int = 1) -> Failure:
     """Give an attempt's failure."""
     return Failure(
-        attempt=attempt, code="PROCESSING_FAILED", message="It failed.", kind="ValueError"
+        attempt=attempt,
+        code="PROCESSING_FAILED",
+        message="It failed.",
+        kind="ValueError",
+        trace="ValueError: it failed",
     )
 
 

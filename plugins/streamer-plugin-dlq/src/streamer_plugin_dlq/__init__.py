@@ -9,7 +9,7 @@ from streamer_core.log import get_logger
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Health, Panel
 from streamer_core.model.manifest import Manifest
-from streamer_core.model.request import KEPT_FAILURES, Failure, Request, Status
+from streamer_core.model.request import Failure, Request, Status, joined
 from streamer_plugin_dlq.settings import DlqSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class DlqPlugin:
     @hookimpl
     def streamer_on_dead_letter(self, request: Request, failure: Failure) -> None:
         """Have a failed request kept."""
-        failures = (*request.failures, failure)[-KEPT_FAILURES:]
+        failures = joined(request.failures, failure)
         if self._keeper.take(request.changed(status=Status.FAILED, failures=failures)):
             self._count(request.action, failure.code)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer_core.errors import Conflict, LostLease
-from streamer_core.model.request import KEPT_FAILURES, Status
+from streamer_core.model.request import KEPT_TRACES, Status
 from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
@@ -83,10 +83,10 @@ class RequeueRules(StoreRules):
         again = claimed(store, held.ref)
         assert (again.checkpoint, again.checkpoint_seq) == ({"page": 1}, 1)
 
-    def test_the_last_ten_failures_are_kept(self, store: Store, clock: ManualClock) -> None:
-        """Older ones fall off."""
+    def test_each_failure_is_kept(self, store: Store, clock: ManualClock) -> None:
+        """Of those that lie back, the stack falls off."""
         held = running(store)
-        for attempt in range(1, KEPT_FAILURES + 3):
+        for attempt in range(1, KEPT_TRACES + 3):
             store.requeue(
                 held.ref,
                 fence=held.fence,
@@ -95,8 +95,9 @@ class RequeueRules(StoreRules):
                 failure=a_failure(attempt),
             )
             held = claimed(store, held.ref)
-        kept = [failure.attempt for failure in stored(store, held.ref).failures]
-        assert kept == list(range(3, KEPT_FAILURES + 3))
+        kept = stored(store, held.ref).failures
+        assert [failure.attempt for failure in kept] == list(range(1, KEPT_TRACES + 3))
+        assert [bool(failure.trace) for failure in kept] == [False] * 2 + [True] * KEPT_TRACES
 
     def test_giving_back_cannot_end(self, store: Store, clock: ManualClock) -> None:
         """A terminal update is refused and nothing is written."""
