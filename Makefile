@@ -9,7 +9,7 @@ BENCH_STAMP := .venv/.bench
 EMULATORS := .venv/.emulators
 SAM := .venv/.sam
 
-PROCESSES ?= 2
+PROCESSES ?= 3
 STACK ?= streamer
 
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)
