@@ -1,10 +1,7 @@
 """A stored request as its operator sees it: all of it, failures with their stacks included."""
 
-from typing import Any
-
 from streamer_core.cli import output
 from streamer_core.cli.text import clean, compact, pretty, when
-from streamer_core.engine.visible import view
 from streamer_core.model.request import Failure, Request
 
 COLUMNS = ("ref", "id", "action", "status", "progress", "tenant", "user", "created", "error")
@@ -24,11 +21,6 @@ def row(request: Request) -> tuple[str, ...]:
         when(request.created_at),
         str(error.get("code", "")),
     )
-
-
-def summary(request: Request) -> dict[str, Any]:
-    """Give what the list knows of a request, for a script."""
-    return view(request) | {"tenant": request.tenant, "user": request.user}
 
 
 def print_record(request: Request) -> None:

@@ -8,8 +8,8 @@ from streamer_core.app import Streamer
 from streamer_core.cli import follow, options, output
 from streamer_core.cli.problem import Code, Problem, note
 from streamer_core.cli.project import Project, pass_project
-from streamer_core.cli.record import COLUMNS, print_record, row, summary
-from streamer_core.engine.visible import whole
+from streamer_core.cli.record import COLUMNS, print_record, row
+from streamer_core.engine.visible import anybodys, whole
 from streamer_core.errors import Conflict, NotFound
 from streamer_core.model.ids import ref_of
 from streamer_core.model.request import Request, Status
@@ -103,7 +103,7 @@ def _pages(app: Streamer, query: Query, cursor: str | None) -> Iterator[Request]
 
 def _print_list(found: Iterable[Request], *, as_json: bool) -> None:
     if as_json:
-        output.json_lines(summary(one) for one in found)
+        output.json_lines(anybodys(one) for one in found)
     elif rows := [row(one) for one in found]:
         output.table(COLUMNS, rows)
     else:
@@ -174,7 +174,7 @@ def redrive(project: Project, ref: str, as_json: bool) -> None:
 
 def _print_changed(request: Request, remark: str, *, as_json: bool) -> None:
     if as_json:
-        output.json_lines([summary(request)])
+        output.json_lines([anybodys(request)])
     else:
         click.echo(f"request {request.ref} is {request.status.wire}{remark}")
 

@@ -56,11 +56,14 @@ def view(request: Request) -> dict[str, Any]:
     return summary(request) | dict(request.outcome or {})
 
 
+def anybodys(request: Request) -> dict[str, Any]:
+    """Show a request to whoever sees those of all users."""
+    return view(request) | {"tenant": request.tenant, "user": request.user}
+
+
 def whole(request: Request) -> dict[str, Any]:
     """Show a request to an operator: all of it, failures with their stacks included."""
-    return view(request) | {
-        "tenant": request.tenant,
-        "user": request.user,
+    return anybodys(request) | {
         "scopes": sorted(request.scopes),
         "payload": dict(request.payload),
         "metadata": dict(request.metadata),

@@ -54,8 +54,8 @@ def test_a_long_one_as_json(run: Run) -> None:
 
 def test_a_sync_action_sent_as_async(run: Run) -> None:
     shown = messages(run("send", "echo", "--mode", "async", "--json").stdout)
-    assert shown[-1]["type"] == "complete"
-    assert {one["type"] for one in shown} <= {"acknowledgment", "complete"}
+    # The end comes from another process, and may be faster.
+    assert [one["type"] for one in shown] in (["acknowledgment", "complete"], ["complete"])
 
 
 @pytest.mark.parametrize(
