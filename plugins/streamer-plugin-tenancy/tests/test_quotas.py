@@ -263,7 +263,10 @@ def test_without_settings_nothing_is_limited(make_rig: MakeRig) -> None:
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ({"connections": -1}, "connections: must be 0 or more; leave it out for no limit"),
+        *(
+            ({"connections": limit}, "connections: must be from 0 to .*; leave it out for no limit")
+            for limit in (-1, 10**16, 10**400)
+        ),
         ({"requests_per_day": 1}, "did you mean 'requests_a_day'"),
         *(
             ({"price_second": price}, "price_second: must be a number from 0")
