@@ -110,7 +110,10 @@ class Tenants:
 
         Raises:
             Conflict: others were, until patience was over.
+            ValueError: nobody can be named so.
         """
+        if name in NOBODY:
+            raise ValueError(f"no tenant can be named {name!r}")
         for _ in range(_MOST_TRIES):
             before, version = self.read(name)
             after = change(before)
