@@ -321,6 +321,17 @@ def test_a_context_that_is_none_begins_a_trace(rig: Rig, spans: Any, bad: str) -
     assert spans.one("flaky").parent is None
 
 
+def test_a_client_writes_no_lines_of_the_log(
+    rig: Rig, spans: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The propagators warn of what they cannot read, in its own words."""
+    words = 'a=1,x\n{"event": "forged"}'
+    told = {"traceparent": CLIENT, "tracestate": words, "baggage": words}
+    run_flaky(rig, metadata=told)
+    assert spans.traces == {TRACE}
+    assert [one.getMessage() for one in caplog.records if "forged" in one.getMessage()] == []
+
+
 # -- what is in them
 
 

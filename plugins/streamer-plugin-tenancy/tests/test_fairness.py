@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from streamer_core.model.request import Request, Status
-from streamer_core.ports import Enqueuing
+from streamer_core.model.request import Status
+from streamer_core.ports import Enqueued, Enqueuing
 from streamer_core.testing.contracts.build import a_request
 from tests.e2e.kit.seed import LONG
 from tests.unit.harness import Rig, handler
@@ -44,5 +44,7 @@ def _enqueue(rig: Rig, many: int) -> None:
         a_request(rig.clock, f"r-{number}", tenant="big", action="step") for number in range(many)
     ]
     for place in range(0, many, 500):
-        rig.app.store.enqueue_all([Enqueuing(request=one) for one in new[place : place + 500]])
-    assert all(isinstance(one, Request) for one in new)
+        some = [Enqueuing(request=one) for one in new[place : place + 500]]
+        for answer in rig.app.store.enqueue_all(some):
+            assert isinstance(answer, Enqueued)
+            assert answer.created

@@ -250,6 +250,20 @@ def test_a_tenant_may_have_quotas_of_its_own(make_rig: MakeRig) -> None:
     assert refused(small.ask("echo", {}))["limit"] == 1
 
 
+def test_what_was_there_before_a_quota_is_not_counted(make_rig: MakeRig) -> None:
+    rig = limited(make_rig)
+    before = rig.client()
+    before.ask("queued", {}, id="before")
+    admin_of(rig).quota("acme", {"connections": 1, "requests_in_flight": 1})
+    rig.clock.advance(5_000)
+    after = rig.client()
+    after.ask("queued", {}, id="after")
+    assert (used(rig, "connections"), used(rig, "requests_in_flight")) == (1, 1)
+    rig.app.disconnect(before.id)
+    rig.app.cancel(before.ref("before"))
+    assert (used(rig, "connections"), used(rig, "requests_in_flight")) == (1, 1)
+
+
 def test_without_settings_nothing_is_limited(make_rig: MakeRig) -> None:
     rig = make_rig(queued, sections={"tenancy": {"usage": False}})
     client = rig.client()
@@ -263,7 +277,10 @@ def test_without_settings_nothing_is_limited(make_rig: MakeRig) -> None:
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ({"connections": -1}, "connections: must be 0 or more; leave it out for no limit"),
+        *(
+            ({"connections": limit}, "connections: must be from 0 to .*; leave it out for no limit")
+            for limit in (-1, 10**16, 10**400)
+        ),
         ({"requests_per_day": 1}, "did you mean 'requests_a_day'"),
         *(
             ({"price_second": price}, "price_second: must be a number from 0")

@@ -221,6 +221,8 @@ def test_an_operator_exports_what_a_tenant_has_page_by_page(make_rig: MakeRig) -
         ("quota", {"tenant": "a", "quotas": [1]}, "payload.quotas"),
         ("quota", {"tenant": "a", "quotas": {"connections": "many"}}, "payload.quotas"),
         ("quota", {"tenant": "a", "quotas": {"connections": True}}, "payload.quotas"),
+        ("quota", {"tenant": "a", "quotas": {"connections": 10**400}}, "payload.quotas"),
+        ("quota", {"tenant": "a", "quotas": {"connections": "9" * 5_000}}, "payload.quotas"),
         ("usage", {"tenant": "a", "since": "yesterday"}, "payload.since"),
         ("export", {}, "payload.tenant"),
         ("export", {"tenant": "a", "limit": 101}, "payload.limit"),

@@ -109,7 +109,9 @@ def test_an_operator_beside_a_gateway(tmp_path: Path, world: dict[str, Any]) -> 
     assert all(row["hour"].endswith(":00Z") and row["tenant"] == "acme" for row in rows)
     assert tenants(folder, "export", "nobody") == ""
     assert "there already" in tenants(folder, "create", "acme", exit_code=1)
-    assert "no tenant can be named" in tenants(folder, "create", "default", exit_code=2)
+    for verb, *quota in (["create"], ["suspend"], ["resume"], ["quota", "connections=1"]):
+        for nobody in ("default", ""):
+            assert "no tenant can be named" in tenants(folder, verb, nobody, *quota, exit_code=2)
     assert "there is no quota" in tenants(folder, "quota", "acme", "conns=1", exit_code=2)
     assert "3" in tenants(folder, "quota", "acme", "connections=3", "stored_bytes=none")
     assert "no usage" in tenants(folder, "usage", "nobody")

@@ -63,6 +63,8 @@ def test_it_is_on_where_there_is_a_daemon(
         ({"daemon": "127.0.0.1:65536"}, "try: 127.0.0.1:2000"),
         ({"daemon": " "}, "daemon: must be an address"),
         ({"daemon": ":2000"}, "try: 127.0.0.1:2000"),
+        ({"daemon": "nowhere.invalid:2000"}, "there is no host of that name"),
+        ({"daemon": "a..b:2000"}, "there is no host of that name"),
         *(
             ({"daemon": "127.0.0.1:2000", "service": name}, "service: must have 1 to 200")
             for name in ("", " ", "a\0b", "<me>")

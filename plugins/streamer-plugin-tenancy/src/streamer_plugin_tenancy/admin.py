@@ -15,7 +15,7 @@ from streamer_core.ports import Clock, Page, Query, Store
 from streamer_core.records import record
 from streamer_core.scope import TenantScope
 from streamer_plugin_tenancy import quotas, tenants
-from streamer_plugin_tenancy.tenants import CLOSE, NOBODY, QUOTAS, Tenant, Tenants
+from streamer_plugin_tenancy.tenants import CLOSE, QUOTAS, Tenant, Tenants
 from streamer_plugin_tenancy.usage import WHAT, Usage, Used
 
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ class Admin:
             Conflict: an operator has made it already.
             ValueError: a quota is none, or nobody can be named so.
         """
-        if name in NOBODY:
-            raise ValueError(f"no tenant can be named {name!r}")
 
         def make(tenant: Tenant) -> Tenant:
             if tenant.created_at is not None:
@@ -92,7 +90,7 @@ class Admin:
         return [_facts(one) for one in self.tenants.all()]
 
     def quota(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change a tenant's own quotas; ValueError where one is none."""
+        """Change a tenant's own quotas; ValueError where one is none, or nobody is named so."""
         return self._shown(self.tenants.change(name, partial(tenants.limited, changes=changes)))
 
     def suspend(self, name: str) -> dict[str, Any]:

@@ -31,6 +31,23 @@ _MOST_EXPIRED = 10_000
 LEFT_OUT_S = 90.0  # longer than from one round of the sweeper to the next
 
 
+def _handed_on(verb: str, store_of: Callable[["Homes", str], Store]) -> Callable[..., Any]:
+    def hand_on(self: "Homes", place: str, *args: Any, **kwargs: Any) -> Any:
+        with self.noting(store_of(self, place)) as store:
+            return getattr(store, verb)(place, *args, **kwargs)
+
+    hand_on.__name__ = verb
+    return hand_on
+
+
+def _by_ref(verb: str) -> Callable[..., Any]:
+    return _handed_on(verb, lambda homes, ref: homes.of_ref(ref))
+
+
+def _by_key(verb: str) -> Callable[..., Any]:
+    return _handed_on(verb, lambda homes, key: homes.of_key(key))
+
+
 class Homes(WrappedStore):
     """Sends each verb to the store where what it is about lies; see the module.
 
@@ -189,26 +206,23 @@ class Homes(WrappedStore):
                 raise error
         return Counted(accepted=True, levels=tuple(levels))
 
+    # -- verbs that go, as they are, to where their first argument lies
 
-def _handed_on(verb: str, store_of: Callable[[Homes, str], Store]) -> Callable[..., Any]:
-    def hand_on(self: Homes, key: str, *args: Any, **kwargs: Any) -> Any:
-        with self.noting(store_of(self, key)) as store:
-            return getattr(store, verb)(key, *args, **kwargs)
-
-    hand_on.__name__ = verb
-    return hand_on
-
-
-for _verb in (
-    *("get", "claim", "heartbeat", "append", "finish", "requeue", "cancel", "updates"),
-    "mark_sent",
-):
-    setattr(Homes, _verb, _handed_on(_verb, Homes.of_ref))
-for _verb in (
-    *("subscribe", "unsubscribe", "subscribers"),
-    *("get_value", "put_value", "delete_value"),
-):
-    setattr(Homes, _verb, _handed_on(_verb, Homes.of_key))
+    get = _by_ref("get")
+    claim = _by_ref("claim")
+    heartbeat = _by_ref("heartbeat")
+    append = _by_ref("append")
+    finish = _by_ref("finish")
+    requeue = _by_ref("requeue")
+    cancel = _by_ref("cancel")
+    updates = _by_ref("updates")
+    mark_sent = _by_ref("mark_sent")
+    subscribe = _by_key("subscribe")
+    unsubscribe = _by_key("unsubscribe")
+    subscribers = _by_key("subscribers")
+    get_value = _by_key("get_value")
+    put_value = _by_key("put_value")
+    delete_value = _by_key("delete_value")
 
 
 def _each(

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from streamer_core.records import record
 from streamer_core.sections import Ms
-from streamer_plugin_tenancy.tenants import QUOTAS
+from streamer_plugin_tenancy.tenants import MOST, QUOTAS
 
 _PRICES = ("price_request", "price_second", "price_message", "price_gigabyte")
 _ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}")
@@ -76,8 +76,8 @@ class TenancySettings:
     def __post_init__(self) -> None:
         for name in QUOTAS:
             limit = getattr(self, name)
-            if limit is not None and limit < 0:
-                raise ValueError(f"{name}: must be 0 or more; leave it out for no limit")
+            if limit is not None and not 0 <= limit <= MOST:
+                raise ValueError(f"{name}: must be from 0 to {MOST:,}; leave it out for no limit")
         for name in _PRICES:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: must be a number from 0")

@@ -1,5 +1,6 @@
 """What is kept of a tenant: whether it is suspended, and its own quotas."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Any
@@ -19,12 +20,16 @@ QUOTAS = (
     *("connections", "requests_in_flight", "requests_a_day"),
     *("stored_bytes", "execution_seconds_a_day"),
 )
+MOST = 10**15
+"""The greatest limit: counters are floats, which count one by one up to there."""
+
 TENANTS_SCOPE = "streamer:tenants"
 """The scope of an operator of tenants."""
 
 CLOSE = "tenancy.close"
 """The action that closes a suspended tenant's connections."""
 
+_DIGITS = re.compile(r"[0-9]{1,20}")
 _MOST_CACHED = 10_000
 _MOST_TRIES = 20
 
@@ -105,7 +110,10 @@ class Tenants:
 
         Raises:
             Conflict: others were, until patience was over.
+            ValueError: nobody can be named so.
         """
+        if name in NOBODY:
+            raise ValueError(f"no tenant can be named {name!r}")
         for _ in range(_MOST_TRIES):
             before, version = self.read(name)
             after = change(before)
@@ -156,10 +164,10 @@ def limited(tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
 
 
 def _limit(name: str, limit: Any) -> float:
-    if isinstance(limit, str) and limit.isascii() and limit.isdecimal():
+    if isinstance(limit, str) and _DIGITS.fullmatch(limit):
         limit = int(limit)
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ValueError(f"{name}: write a whole number from 0, none or default")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MOST:
+        raise ValueError(f"{name}: write a whole number from 0 to {MOST:,}, none or default")
     return limit
 
 

@@ -1,0 +1,57 @@
+"""Quotas among real processes on one store, some of which are killed: exact all the same."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pynamodb.connection import Connection
+from streamer_plugin_dynamodb.database import Database
+from streamer_plugin_dynamodb.tables import TABLES, definition
+
+
+@pytest.fixture(params=["sqlite", "ministack"])
+def place(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    aws: Callable[[str], str],
+    connection_to: Callable[[str], Connection],
+) -> list[str]:
+    """Give a quota of the day, smaller where the store is slow, and where that store is."""
+    if request.param == "sqlite":
+        return ["60", str(tmp_path / "streamer.db")]
+    database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection_to(request.param))
+    for model in TABLES:
+        database.call("create_table", definition(model, database.name(model)))
+    return ["12", database.prefix, aws(request.param)]
+
+
+def test_processes_at_once_keep_to_the_quotas(place: list[str]) -> None:
+    """Connections, requests in flight, requests a day and usage: not one over, and none left."""
+    script = Path(__file__).with_name("workers.py")
+    ran = subprocess.run(
+        [sys.executable, str(script), *place],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    quotas, most = told["quotas"], told["most"]
+    assert told["exits"] == [-signal.SIGKILL, 0]
+    assert told["at_first"] == quotas["requests_in_flight"]
+    assert most.pop("unfinished") <= quotas["requests_in_flight"]
+    assert most.pop("stored_bytes") < quotas.pop("stored_bytes")
+    assert most == quotas
+    assert told["stored"] == quotas["requests_a_day"]
+    for answers in told["told"]:
+        assert answers.keys() == {"acknowledgment", "requests_in_flight", "requests_a_day"}
+    (used,) = told["used"]
+    assert (used["requests"], used["messages"]) == (told["stored"], told["updates"])
+    nothing = dict.fromkeys(told["left"], 0)
+    assert told["left"] == nothing | {"requests_a_day": quotas["requests_a_day"]}
