@@ -2,14 +2,19 @@
 
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from streamer_plugin_jwt.keys import Key
+from streamer_plugin_jwt.keyset import Fetched
+from streamer_plugin_jwt.sources import Unreadable
 from streamer_plugin_jwt.testing import LoopbackIssuer, TestKey, key_of
 
 from streamer_core.errors import Unavailable
+from streamer_core.testing import ManualClock
 from tests.conftest import Lines
 
 OpenDoor = Callable[..., Any]
@@ -207,14 +212,21 @@ def test_all_wait_for_the_first_set(fed: Any, issuer: LoopbackIssuer, first: Tes
     assert issuer.fetches() == 1
 
 
-def test_nobody_waits_longer_than_the_timeout(
-    door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
-) -> None:
-    opened = door(issuer=issuer.url, audience=["app"], timeout="200ms")
-    issuer.released.clear()
-    assert isinstance(opened.refusal(token_of(opened, first)), Unavailable)
-    assert not health_of(opened).ok
-    issuer.released.set()
+def test_nobody_waits_longer_than_the_timeout() -> None:
+    """Nor once more for the kid, where no set came."""
+    released = threading.Event()
+
+    def load() -> Sequence[Key]:
+        released.wait(BOUND_S)
+        raise Unreadable("too late")
+
+    keys = Fetched("me", load, ManualClock(), refresh_ms=60_000, stale_ms=60_000, timeout_s=2)
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        keys.keys("k-1")
+    assert 2 <= time.monotonic() - began < 3.9
+    assert keys.state(0).said == "me: not fetched yet; the fetch takes too long"
+    released.set()
 
 
 def test_a_server_that_drips_is_not_waited_for(
