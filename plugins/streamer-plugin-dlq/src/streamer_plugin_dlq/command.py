@@ -105,6 +105,7 @@ def _rate(text: str) -> float:
 @click.option(
     "--rate",
     type=_rate,
+    metavar="NUMBER",
     default=_USUAL_RATE,
     show_default=True,
     help="How many begin in a second: the later ones are due later.",
