@@ -229,6 +229,51 @@ def test_nobody_waits_longer_than_the_timeout() -> None:
     released.set()
 
 
+class Held:
+    """Fetches that end when they are told to, each with a set of its own."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.gates: list[threading.Event] = []
+        times: dict[str, Any] = {"refresh_ms": 60_000, "stale_ms": 600_000, "timeout_s": 0.01}
+        self.keys = Fetched("me", self._load, self.clock, **times)
+
+    def _load(self) -> Sequence[Key]:
+        gate, kid = threading.Event(), f"k-{len(self.gates)}"
+        self.gates.append(gate)
+        gate.wait(BOUND_S)
+        return (Key(kid=kid, algorithms=("HS256",), public=b""),)
+
+    def ask(self) -> None:
+        """Ask a minute later; nobody is let in."""
+        self.clock.advance_s(60)
+        with pytest.raises(Unavailable):
+            self.keys.keys(None)
+
+
+def test_a_fetch_that_was_overtaken_changes_nothing() -> None:
+    held = Held()
+    for n in (1, 2):
+        held.ask()
+        _until(lambda n=n: len(held.gates) == n)  # type: ignore[misc]
+    held.gates[1].set()
+    _until(lambda: "1 fetched" in held.keys.state(0).said)
+    held.gates[0].set()
+    _until(lambda: "streamer-jwt-keys" not in _threads())
+    assert [key.kid for key in held.keys.keys(None)] == ["k-1"]
+
+
+def test_no_more_than_a_few_fetches_hang() -> None:
+    held = Held()
+    for _ in range(6):
+        held.ask()
+    assert [thread.name for thread in threading.enumerate()].count("streamer-jwt-keys") == 3
+    _until(lambda: len(held.gates) == 3)
+    for gate in held.gates:
+        gate.set()
+    _until(lambda: "streamer-jwt-keys" not in _threads())
+
+
 def test_a_server_that_drips_is_not_waited_for(
     door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
 ) -> None:
