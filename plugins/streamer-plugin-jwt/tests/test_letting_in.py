@@ -154,6 +154,7 @@ def test_several_issuers(door: OpenDoor) -> None:
         {"exp": [1]},
         {"iat": "now"},
         {"nbf": {}},
+        {"nbf": True},
         {"jti": 5},
         {"aud": "somebody-else"},
         {"aud": ["a", "b"]},
