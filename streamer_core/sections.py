@@ -119,8 +119,13 @@ def _sentence(kind: Any, where: str, problem: Any) -> str:
         close = nearest(str(place[-1]), names)
         hint = f"did you mean {close!r}?" if close else f"known: {', '.join(names) or 'none'}"
         return f"{where} {name}: there is no such setting; {hint}"
+    if problem["type"] in {"dict_type", "dataclass_type"}:
+        return f"{where} {name}: write a table"
     if problem["type"] == "tuple_type":
-        return f'{where} {name}: write a list, as in {name} = ["…"]'
+        if any(map(is_dataclass, get_args(_table_at(kind, place)))):
+            table = where.rpartition("[")[2].rstrip("]")
+            return f"{where} {name}: write a list of tables, each begun by [[{table}.{name}]]"
+        return f'{where} {name}: write a list, as in {place[-1]} = ["…"]'
     # The value itself is left out: it may be a secret.
     message = problem["msg"].removeprefix("Value error, ")
     return f"{where} {name}: {message}" if name else f"{where} {message}"
@@ -130,11 +135,11 @@ def _table_at(kind: Any, place: Iterable[Any]) -> Any:
     """Give the class of the table that lies there, in tables and lists of tables."""
     for step in place:
         if isinstance(step, int):
-            hint = get_args(kind)[0]
+            hint = next(iter(get_args(kind)), None)
         elif get_origin(kind) in {dict, Mapping}:
             hint = get_args(kind)[1]
         else:
-            hint = get_type_hints(kind).get(step)
+            hint = get_type_hints(kind).get(step) if isinstance(kind, type) else None
         kind = _without_none(hint)
     return kind
 

@@ -25,6 +25,13 @@ class Inner:
 
 
 @record
+class Listing:
+    """A table with a list in it."""
+
+    names: tuple[str, ...] = ()
+
+
+@record
 class Plain:
     """Of all kinds that need no pydantic."""
 
@@ -40,6 +47,7 @@ class Plain:
     more: tuple[str, ...] | None = None
     table: Inner = field(default_factory=Inner)
     tables: tuple[Inner, ...] = ()
+    deep: tuple[Listing, ...] = ()
     named: dict[str, Inner] = field(default_factory=dict)
     pairs: dict[str, str] = field(default_factory=dict)
     open: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -56,6 +64,7 @@ class Rich:
     inner: Inner = field(default_factory=Inner)
     ports: list[int] = field(default_factory=list)
     either: int | str = 0
+    several: tuple[str, ...] | int = 0
 
     def __post_init__(self) -> None:
         if self.needed == "never":
@@ -125,8 +134,12 @@ def test_what_is_not_plain() -> None:
             {"needed": "x", "prt": "hunter2"},
             "here prt: there is no such setting; did you mean 'port'?",
         ),
-        ({"needed": "x", "zzz": 1}, "known: either, inner, key, level, needed, port, ports"),
+        (
+            {"needed": "x", "zzz": 1},
+            "known: either, inner, key, level, needed, port, ports, several",
+        ),
         ({"needed": "never"}, "here needed: not that"),
+        ({"needed": "x", "several": {}}, "write a list"),
     ],
 )
 def test_what_is_wrong_is_named(section: dict[str, Any], says: str) -> None:
@@ -134,6 +147,25 @@ def test_what_is_wrong_is_named(section: dict[str, Any], says: str) -> None:
         validate_section(Rich, section, "here")
     assert says in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"names": "a"}, 'names: write a list, as in names = ["…"]'),
+        ({"more": "a"}, 'more: write a list, as in more = ["…"]'),
+        ({"deep": [{"names": "a"}]}, 'deep.0.names: write a list, as in names = ["…"]'),
+        ({"tables": {"one": 1}}, "write a list of tables, each begun by [[plugins.x.tables]]"),
+        ({"tables": [1]}, "tables.0: write a table"),
+        ({"table": "a"}, "table: write a table"),
+        ({"named": "a"}, "named: write a table"),
+        ({"named": {"a": 1}}, "named.a: write a table"),
+    ],
+)
+def test_what_toml_has_for_it_is_said(section: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        validate_section(Plain, section, "streamer.toml: [plugins.x]")
+    assert says in str(caught.value)
 
 
 def test_what_is_wrong_in_a_list_of_tables_is_named() -> None:

@@ -84,6 +84,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"circuits": {"ledger": {"probse": 1}}},
         r"\[plugins.circuitbreaker.circuits.'ledger'\] probse: .* mean 'probes'",
     ),
+    (
+        {"circuits": {"action:pay": {}}},
+        r"is about an action: write \[plugins.circuitbreaker.actions.'pay'\]",
+    ),
+    ({"circuits": {"": {}}}, r"circuits.''\]: the name of a circuit has 1 to 100 characters"),
+    ({"circuits": {"a" * 101: {}}}, "the name of a circuit has 1 to 100 characters"),
     ({"actions": {"a": {"probes": 0}}}, r"actions.'a'\] probes: must be at least 1"),
     ({"actions": {"a": {"circuits": {}}}}, r"actions.'a'\] circuits: there are no tables"),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from streamer_plugin_dlq import entry
+from streamer_plugin_dlq.handling import Pace
 from streamer_plugin_dlq.letters import Letters
 from streamer_plugin_dlq.settings import DlqSettings
 from streamer_plugin_local.testing import write_project
@@ -182,6 +183,12 @@ def test_many_are_redriven_at_a_rate(
     assert [one["action"] for one in lines(project, "list")] == ["other"]
     run(project, "redrive", "--action", "report")
     assert [one["action"] for one in lines(project, "list")] == ["other"]
+
+
+def test_the_rate_is_kept_however_long_each_takes() -> None:
+    pace = Pace(rate=10)
+    assert [pace.delay_ms(now) for now in (0, 30, 60)] == [0, 70, 140], "due at 0, 100, 200"
+    assert [pace.delay_ms(now) for now in (900, 910, 920)] == [0, 90, 180], "nothing is made up for"
 
 
 @pytest.mark.parametrize("rate", ["nan", "0", "-1", "1e-320", "0.0009", "fast"])

@@ -377,7 +377,10 @@ def test_the_console_shows_the_newest(plugged: Any) -> None:
         ({"keep": 0}, "keep: must be more than nothing"),
         ({"redact": ["card."]}, "redact: 'card.' is no name"),
         ({"redact": "card"}, 'redact: write a list, as in redact = \\["…"\\]'),
-        ({"queues": ["parking"]}, "queues: each is an address"),
+        *(
+            ({"queues": [queue]}, "queues: each is an address, as in https://sqs")
+            for queue in ("parking", "https://", "https://sqs.aws", "https:///x", "https://a/b c")
+        ),
         ({"redacted": ["card"]}, "did you mean 'redact'?"),
     ],
 )

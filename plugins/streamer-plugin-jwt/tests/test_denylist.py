@@ -199,6 +199,10 @@ class Reads(MemoryStore):
         self.reads["/".join(key.split("/")[:2])] += 1
         return super().get_value(key)
 
+    def values(self, prefix: str, limit: int = 1000, *, after: str | None = None) -> Any:
+        self.reads["list"] += 1
+        return super().values(prefix, limit, after=after)
+
 
 @pytest.fixture
 def counted(door: OpenDoor) -> Any:
@@ -233,6 +237,17 @@ def test_a_revocation_is_looked_up_once_for_those_who_were_here(counted: Any) ->
     counted.store.reads.clear()
     assert counted.ask(new, "open")[0]["success"]
     assert counted.store.reads == {"jwt/last": 1}, "it was looked up when it connected"
+
+
+def test_a_sweep_costs_a_read_unless_somebody_was_revoked_lately(counted: Any) -> None:
+    denylist = counted.plugin.denylist
+    denylist.revoke_token("default", "bob", "x")
+    for after_s, lists in ((0, True), (599, True), (2, False)):
+        counted.clock.advance_s(after_s)
+        counted.store.reads.clear()
+        denylist.end_connections(pytest.fail)
+        assert counted.store.reads["jwt/last"] == 1
+        assert ("list" in counted.store.reads) == lists
 
 
 def test_a_store_that_fails(door: OpenDoor, logs: Lines) -> None:

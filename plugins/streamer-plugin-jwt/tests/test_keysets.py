@@ -2,14 +2,19 @@
 
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from streamer_plugin_jwt.keys import Key
+from streamer_plugin_jwt.keyset import Fetched
+from streamer_plugin_jwt.sources import Unreadable
 from streamer_plugin_jwt.testing import LoopbackIssuer, TestKey, key_of
 
 from streamer_core.errors import Unavailable
+from streamer_core.testing import ManualClock
 from tests.conftest import Lines
 
 OpenDoor = Callable[..., Any]
@@ -207,14 +212,66 @@ def test_all_wait_for_the_first_set(fed: Any, issuer: LoopbackIssuer, first: Tes
     assert issuer.fetches() == 1
 
 
-def test_nobody_waits_longer_than_the_timeout(
-    door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
-) -> None:
-    opened = door(issuer=issuer.url, audience=["app"], timeout="200ms")
-    issuer.released.clear()
-    assert isinstance(opened.refusal(token_of(opened, first)), Unavailable)
-    assert not health_of(opened).ok
-    issuer.released.set()
+def test_nobody_waits_longer_than_the_timeout() -> None:
+    """Nor once more for the kid, where no set came."""
+    released = threading.Event()
+
+    def load() -> Sequence[Key]:
+        released.wait(BOUND_S)
+        raise Unreadable("too late")
+
+    keys = Fetched("me", load, ManualClock(), refresh_ms=60_000, stale_ms=60_000, timeout_s=2)
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        keys.keys("k-1")
+    assert 2 <= time.monotonic() - began < 3.9
+    assert keys.state(0).said == "me: not fetched yet; the fetch takes too long"
+    released.set()
+
+
+class Held:
+    """Fetches that end when they are told to, each with a set of its own."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.gates: list[threading.Event] = []
+        times: dict[str, Any] = {"refresh_ms": 60_000, "stale_ms": 600_000, "timeout_s": 0.01}
+        self.keys = Fetched("me", self._load, self.clock, **times)
+
+    def _load(self) -> Sequence[Key]:
+        gate, kid = threading.Event(), f"k-{len(self.gates)}"
+        self.gates.append(gate)
+        gate.wait(BOUND_S)
+        return (Key(kid=kid, algorithms=("HS256",), public=b""),)
+
+    def ask(self) -> None:
+        """Ask a minute later; nobody is let in."""
+        self.clock.advance_s(60)
+        with pytest.raises(Unavailable):
+            self.keys.keys(None)
+
+
+def test_a_fetch_that_was_overtaken_changes_nothing() -> None:
+    held = Held()
+    for n in (1, 2):
+        held.ask()
+        _until(lambda n=n: len(held.gates) == n)  # type: ignore[misc]
+    held.gates[1].set()
+    _until(lambda: "1 fetched" in held.keys.state(0).said)
+    held.gates[0].set()
+    _until(lambda: "streamer-jwt-keys" not in _threads())
+    assert [key.kid for key in held.keys.keys(None)] == ["k-1"]
+
+
+def test_no_more_than_a_few_fetches_hang() -> None:
+    held = Held()
+    for _ in range(6):
+        held.ask()
+    assert [thread.name for thread in threading.enumerate()].count("streamer-jwt-keys") == 3
+    _until(lambda: len(held.gates) == 3)
+    for gate in held.gates:
+        gate.set()
+    _until(lambda: "streamer-jwt-keys" not in _threads())
 
 
 def test_a_server_that_drips_is_not_waited_for(

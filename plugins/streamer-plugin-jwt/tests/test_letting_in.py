@@ -102,6 +102,17 @@ def test_two_keys_side_by_side(door: OpenDoor, monkeypatch: pytest.MonkeyPatch) 
     assert only_new.lets_in(opened.sign(new, headers={"kid": "2027"}))
 
 
+def test_so_many_keys_without_a_kid_are_tried(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes its time, whoever knocks."""
+    secrets = [f"{n:02}" * 20 for n in range(11)]
+    for n, secret in enumerate(secrets):
+        monkeypatch.setenv(f"KEY_{n}", secret)
+    opened = door(keys=[f"env:KEY_{n}" for n in range(11)])
+    assert [opened.lets_in(opened.sign(one)) for one in secrets] == [True] * 10 + [False]
+
+
 def test_a_key_without_a_kid_serves_all(door: OpenDoor) -> None:
     opened = door()
     assert opened.lets_in(opened.sign(headers={"kid": "whatever"}))
@@ -143,6 +154,7 @@ def test_several_issuers(door: OpenDoor) -> None:
         {"exp": [1]},
         {"iat": "now"},
         {"nbf": {}},
+        {"nbf": True},
         {"jti": 5},
         {"aud": "somebody-else"},
         {"aud": ["a", "b"]},

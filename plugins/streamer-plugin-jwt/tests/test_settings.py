@@ -54,6 +54,11 @@ def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
         ({"keys": ["env:JWT_SECRET"], "algorithms": ["none"]}, "algorithms: 'none' is none of"),
         ({"keys": ["env:JWT_SECRET"], "token_use": ["refresh"]}, "token_use: must be of"),
         ({"keys": ["env:JWT_SECRET"], "user": ""}, "user, tenant: must name claims"),
+        ({"keys": ["env:JWT_SECRET"], "issuer": ""}, "issuer: must not be empty"),
+        ({**URL, "jwks": ""}, "jwks: must not be empty"),
+        ({**URL, "audience": [""]}, "audience: one of them is empty"),
+        ({**URL, "scopes": ["scope", ""]}, "scopes: one of them is empty"),
+        ({**URL, "require": [""]}, "require: one of them is empty"),
         ({**URL, "timeout": "11s"}, "timeout: must be more than nothing"),
         ({**URL, "timeout": 0}, "timeout: must be more than nothing"),
         ({**URL, "leeway": "11m"}, "leeway: must be at most 10 minutes"),
@@ -77,8 +82,42 @@ def test_bad_settings(
         assert secret not in str(caught.value)
 
 
+PEM = key_of("ES256").public_pem
+BROKEN = {
+    "cut off": PEM[:-60],
+    "a line lost": "".join(PEM.splitlines(keepends=True)[:1] + PEM.splitlines(keepends=True)[2:]),
+    "without its lines": PEM.replace("\n", "\\n"),
+    "with something else in it": PEM.replace("M", "-", 1),
+    "encrypted": key_of("ES256").private_pem.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+    "of another kind": PEM.replace("PUBLIC", "DSA PUBLIC"),
+    "no JSON": "{",
+    "no key": "{}",
+    "no key of a known kind": '{"kty": "ROT13", "k": "a"}',
+    "half a key": '{"kty": "RSA", "e": "AQAB"}',
+    "no set": '{"keys": 3}',
+    "an empty set": '{"keys": []}',
+    "a set of nothing": '{"keys": [1, {"kty": ["RSA"]}]}',
+    "deep": '{"keys": ' + "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_seen_to_be_no_key_stops_the_start(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setenv("BROKEN", f"  {BROKEN[what]}\n")
+    with pytest.raises(ConfigurationError, match=r"keys: env:BROKEN: write ") as caught:
+        door(keys=["env:BROKEN"])
+    assert PEM.splitlines()[1][:20] not in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    "pem", ["-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----", '{"kty": "RSA"}', "{"]
+    "pem",
+    [
+        "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----",
+        '{"kty": "RSA", "n": "AQ", "e": "AQAB"}',
+        '{"keys": [{"kty": "RSA", "n": 3, "e": 5}]}',
+    ],
 )
 def test_a_key_that_cannot_be_read_lets_nobody_in(door: OpenDoor, logs: Any, pem: str) -> None:
     opened = door(keys=[pem])

@@ -70,7 +70,7 @@ def test_a_slice_is_small_beside_its_limit(rate: str, burst: int, slice_: int) -
         ({"actions": [""]}, "actions '': write an action"),
         ({"tier": "fre"}, "tier 'fre' is nobody's; [plugins.ratelimit.tiers] gives 'free'"),
         ({"rat": "1/s"}, "limits.0.rat: there is no such setting; did you mean 'rate'?"),
-        ({"by": "user"}, 'limits.0.by: write a list, as in limits.0.by = ["…"]'),
+        ({"by": "user"}, 'limits.0.by: write a list, as in by = ["…"]'),
         ({"rate": 5}, "limits.0.rate: Input should be a valid string"),
     ],
 )

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streamer_core.errors import StoreError
+from streamer_core.errors import ConfigurationError, StoreError
 from streamer_core.plugin import Health
 from streamer_plugin_circuitbreaker import window as windows
 from streamer_plugin_circuitbreaker.circuit import Circuit
@@ -23,9 +23,14 @@ class Circuits:
     Args:
         book: their rules.
         app: the application.
+
+    Raises:
+        ConfigurationError: there are rules for a dependency that cannot be named so.
     """
 
     def __init__(self, book: Book, app: Any) -> None:
+        for name in book.circuits:
+            _check_table(name)
         self.book = book
         self._app = app
         self._known: dict[str, Circuit] = {}
@@ -93,6 +98,19 @@ class Circuits:
         if name.startswith(ACTION):
             return self.book.of_action(name.removeprefix(ACTION)) or self.book.usual
         return self.book.of_dependency(name)
+
+
+def _check_table(name: str) -> None:
+    where = f"[plugins.circuitbreaker.circuits.{name!r:.80}]"
+    if name.startswith(ACTION):
+        action = name.removeprefix(ACTION)
+        raise ConfigurationError(
+            f"{where} is about an action: write [plugins.circuitbreaker.actions.{action!r:.80}]"
+        )
+    try:
+        checked(name)
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
 
 
 def checked(name: str) -> str:

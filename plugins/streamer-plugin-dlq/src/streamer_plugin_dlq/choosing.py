@@ -84,16 +84,16 @@ def found(letters: Letters, name: str) -> Kept:
     return kept
 
 
-def each(entries: Sequence[Entry], act: Callable[[int, Entry], None]) -> None:
+def each(entries: Sequence[Entry], act: Callable[[Entry], None]) -> None:
     """Deal with one after the other; one that cannot be dealt with is told of, and passed over.
 
     Raises:
         Problem: there was such a one.
     """
     failed = 0
-    for n, entry in enumerate(entries):
+    for entry in entries:
         try:
-            act(n, entry)
+            act(entry)
         except (Conflict, NotFound, Problem) as error:
             complain(str(error))
             failed += 1

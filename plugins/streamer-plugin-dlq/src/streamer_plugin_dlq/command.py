@@ -105,6 +105,7 @@ def _rate(text: str) -> float:
 @click.option(
     "--rate",
     type=_rate,
+    metavar="NUMBER",
     default=_USUAL_RATE,
     show_default=True,
     help="How many begin in a second: the later ones are due later.",
@@ -125,8 +126,10 @@ def redrive(desk: Desk, /, *, rate: float, dry_run: bool, as_json: bool, **given
             shown.print_list(chosen, as_json=as_json)
             return
 
-        def act(n: int, entry: Entry) -> None:
-            kept, delay_ms = choosing.found(letters, entry.id), round(n * 1000 / rate)
+        pace = handling.Pace(rate)
+
+        def act(entry: Entry) -> None:
+            kept, delay_ms = choosing.found(letters, entry.id), pace.delay_ms(app.clock.now())
             new = handling.redrive(app, letters, kept, delay_ms=delay_ms)
             shown.print_redriven(entry, new, as_json=as_json)
 
@@ -163,7 +166,7 @@ def discard(desk: Desk, /, *, dry_run: bool, yes: bool, **given: Any) -> None:
         if not given["names"] and not yes:
             click.confirm(f"Discard {len(chosen)} dead letters?", abort=True)
 
-        def act(_: int, entry: Entry) -> None:
+        def act(entry: Entry) -> None:
             letters.discard(entry.id)
             click.echo(f"{entry.id} is discarded")
 

@@ -11,6 +11,24 @@ from streamer_plugin_dlq.entry import REDRIVEN, REPLAYED, REQUEST
 from streamer_plugin_dlq.letters import Kept, Letters
 
 
+class Pace:
+    """Spreads what begins: never more than `rate` in a second, and no fewer while there are some.
+
+    Args:
+        rate: how many in a second.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._step_ms = 1000 / rate
+        self._next: float = 0
+
+    def delay_ms(self, now: int) -> int:
+        """Give how long the next one waits, counted from now (Unix ms)."""
+        due = max(self._next, now)
+        self._next = due + self._step_ms
+        return round(due - now)
+
+
 def redrive(app: Any, letters: Letters, kept: Kept, *, delay_ms: int = 0) -> Request:
     """Start the failed request again, as a new one; done twice, it is started once.
 

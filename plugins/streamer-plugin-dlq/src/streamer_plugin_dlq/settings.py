@@ -1,9 +1,12 @@
 """`[plugins.dlq]`."""
 
+import re
+
 from streamer_core.records import record
 from streamer_core.sections import Ms
 
 _DAY_MS = 86_400_000
+_QUEUE = re.compile(r"https?://[^/\s]+/\S*[^/\s]$")
 
 
 @record
@@ -32,5 +35,7 @@ class DlqSettings:
             if not all(path.split(".")):
                 raise ValueError(f"redact: {path!r} is no name, nor names joined by dots")
         for address in self.queues:
-            if not address.startswith(("https://", "http://")):
-                raise ValueError("queues: each is an address that begins with https://")
+            if not _QUEUE.match(address):
+                raise ValueError(
+                    "queues: each is an address, as in https://sqs.eu-central-1.amazonaws.com/…/name"
+                )

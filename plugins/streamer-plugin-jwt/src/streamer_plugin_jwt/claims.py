@@ -84,9 +84,14 @@ def _check_audience(claims: Mapping[str, Any], issuer: Issuer) -> None:
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT or not value.isprintable():
+    if not isinstance(value, str) or not is_short_text(value):
         raise BadToken(f"{name} is no short text")
     return value
+
+
+def is_short_text(value: str) -> bool:
+    """Tell whether a token that is let in may have it for a user, a tenant or an id."""
+    return 0 < len(value) <= _MOST_TEXT and value.isprintable()
 
 
 def _scopes(claims: Mapping[str, Any], issuer: Issuer) -> Iterator[str]:

@@ -12,6 +12,7 @@ from streamer_core.cli.text import clean, when
 from streamer_core.errors import ConfigurationError
 from streamer_core.model.principal import NO_TENANT
 from streamer_core.ports.detached import Detached
+from streamer_plugin_jwt.claims import is_short_text
 from streamer_plugin_jwt.denylist import Denylist
 
 if TYPE_CHECKING:
@@ -68,10 +69,23 @@ def token(
     click.echo(issue(plugin.verifier, plugin.clock, name, wanted))
 
 
+def _short_text(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not is_short_text(text):
+        raise click.BadParameter("no token has that: write 1 to 256 printable characters")
+    return text
+
+
 @click.command()
-@click.option("--user", required=True, help="Whose tokens.")
-@click.option("--tenant", help="Of this tenant; a must where tokens name one.")
-@click.option("--id", "token_id", help="The token's id, its claim jti; without: all issued so far.")
+@click.option("--user", required=True, callback=_short_text, help="Whose tokens.")
+@click.option(
+    "--tenant", callback=_short_text, help="Of this tenant; a must where tokens name one."
+)
+@click.option(
+    "--id",
+    "token_id",
+    callback=_short_text,
+    help="The token's id, its claim jti; without: all issued so far.",
+)
 @click.pass_obj
 def revoke(plugin: "JwtPlugin", user: str, tenant: str | None, token_id: str | None) -> None:
     """Let nobody in any more by a token, or by all that a user has.
@@ -85,7 +99,7 @@ def revoke(plugin: "JwtPlugin", user: str, tenant: str | None, token_id: str | N
         else:
             denylist.revoke_token(tenant, user, token_id)
     what = "all tokens issued so far" if token_id is None else f"the token {token_id}"
-    click.echo(clean(f"revoked: {what} of {user} (tenant {tenant})"))
+    click.echo(f"revoked: {what} of {user} (tenant {tenant})")
 
 
 def _checked(tenant: str | None, plugin: "JwtPlugin") -> str:
@@ -95,9 +109,9 @@ def _checked(tenant: str | None, plugin: "JwtPlugin") -> str:
         UsageError: no token can be of it.
     """
     is_named = any(one.tenant for one in plugin.verifier.issuers.values())
-    if not tenant and is_named:
+    if tenant is None and is_named:
         raise click.UsageError("whose user? Tokens name a tenant: give --tenant")
-    if tenant and tenant != NO_TENANT and not is_named:
+    if tenant not in {None, NO_TENANT} and not is_named:
         raise click.UsageError(
             f"all users are of the tenant {NO_TENANT!r}: [plugins.jwt] tenant names no claim"
         )

@@ -132,10 +132,10 @@ class Fetched(KeySet):
         Raises:
             Unavailable: there is none.
         """
-        if self._is_old():
-            self._fetch(self._timeout_s, join=not self._usable())
-        if kid is not None and all(key.kid != kid for key in self._usable()):
-            self._fetch(self._timeout_s, join=True)
+        keys = self._usable()
+        is_missing = not keys or (kid is not None and all(key.kid != kid for key in keys))
+        if is_missing or self._is_old():
+            self._fetch(self._timeout_s, join=is_missing)
         if not (keys := self._usable()):
             raise Unavailable("The keys cannot be fetched", retry_after_ms=self._pause_ms())
         return keys

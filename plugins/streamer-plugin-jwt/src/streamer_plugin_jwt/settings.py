@@ -73,6 +73,7 @@ class Issuer:
             if address and not is_allowed(address):
                 yield f"{name}: must begin with https:// (http:// on loopback alone)"
         yield from self._odd_values()
+        yield from self._empty_values()
 
     def _odd_values(self) -> Iterator[str]:
         for number, key in enumerate(self.keys):
@@ -89,6 +90,14 @@ class Issuer:
             yield 'token_use: must be of "access" and "id"'
         if not self.user or self.tenant == "":
             yield "user, tenant: must name claims"
+
+    def _empty_values(self) -> Iterator[str]:
+        for name in ("issuer", "jwks"):
+            if getattr(self, name) == "":
+                yield f"{name}: must not be empty; leave it out where there is none"
+        for name in ("audience", "scopes", "require"):
+            if "" in getattr(self, name):
+                yield f"{name}: one of them is empty"
 
 
 @record

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer_core.errors import ConfigurationError
-from streamer_plugin_jwt.algorithms import HMAC_BYTES
+from streamer_plugin_jwt.sight import problem_of
 
 _LARGEST = 256 * 1024
 _AWS = ("secretsmanager:", "ssm:")
@@ -35,7 +35,9 @@ def read_local(place: str, root: Path) -> str:
         text = _file(root / Path(name).expanduser())
     else:
         text = place
-    _look_at(text.strip(), place if colon and kind in {"env", "file"} else "a key")
+    if problem := problem_of(text.strip()):
+        what = place if colon and kind in {"env", "file"} else "a key"
+        raise ConfigurationError(f"[plugins.jwt] keys: {what}: {problem}")
     return text
 
 
@@ -47,21 +49,6 @@ def _file(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigurationError(f"[plugins.jwt] keys: {path}: {said}") from None
-
-
-def _look_at(text: str, what: str) -> None:
-    """Refuse what can be seen to be no key, without reading it: that takes cryptography."""
-    if text.startswith("-----BEGIN ") and "KEY-----" not in text.partition("\n")[0]:
-        raise ConfigurationError(
-            f"[plugins.jwt] keys: {what}: write the key itself in PEM, "
-            f"as in -----BEGIN PUBLIC KEY-----"
-        )
-    least = min(HMAC_BYTES.values())
-    if not text.startswith(("-----BEGIN ", "{")) and len(text.encode()) < least:
-        raise ConfigurationError(
-            f"[plugins.jwt] keys: {what}: a secret must have at least {least} bytes; "
-            f"`openssl rand -hex 32` makes one"
-        )
 
 
 def read_remote(place: str, timeout_s: float) -> str:

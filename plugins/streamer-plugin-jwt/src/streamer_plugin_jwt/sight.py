@@ -1,0 +1,67 @@
+"""What can be seen of a key without reading it: that takes cryptography, and a start is short."""
+
+import json
+import re
+from base64 import b64decode
+from typing import Any
+
+from streamer_plugin_jwt.algorithms import HMAC_BYTES
+
+_BEGINS_PEM = "-----BEGIN "
+_PEM = re.compile(
+    r"-----BEGIN ((?:(?:RSA|EC) )?(?:PUBLIC|PRIVATE) KEY)-----\s([A-Za-z0-9+/=\s]+)-----END \1-----"
+)
+_MEMBERS = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "oct": {"k"}}
+"""What a JWK of each type must have: RFC 7518, 6, and RFC 8037, 2."""
+
+_LEAST = min(HMAC_BYTES.values())
+_NO_PEM = (
+    "write the key itself in PEM, as in -----BEGIN PUBLIC KEY-----, whole and with its lines; "
+    "or an open private one"
+)
+_NO_JWK = "write a whole JWK, or a key set"
+
+
+def problem_of(text: str) -> str | None:
+    """Say why a text is no key at first sight, and nothing of the text; None: it may be one."""
+    if text.startswith(_BEGINS_PEM):
+        return None if _may_be_pem(text) else _NO_PEM
+    if text.startswith("{"):
+        return None if _may_be_jwk(text) else _NO_JWK
+    if len(text.encode()) < _LEAST:
+        return f"a secret must have at least {_LEAST} bytes; `openssl rand -hex 32` makes one"
+    return None
+
+
+def _may_be_pem(text: str) -> bool:
+    found = _PEM.match(text)
+    if found is None:
+        return False
+    try:
+        data = b64decode("".join(found[2].split()), validate=True)
+    except ValueError:
+        return False
+    return _is_whole(data)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Tell whether it is a SEQUENCE in DER that ends where its length says (X.690, 8.1.3)."""
+    if len(data) < 2 or data[0] != 0x30:
+        return False
+    more = data[1] & 0x7F if data[1] & 0x80 else 0
+    length = int.from_bytes(data[2 : 2 + more]) if more else data[1]
+    return len(data) == 2 + more + length
+
+
+def _may_be_jwk(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    those = found.get("keys", [found])
+    return isinstance(those, list) and any(map(_has_members, those))
+
+
+def _has_members(one: Any) -> bool:
+    kind = one.get("kty") if isinstance(one, dict) else None
+    return isinstance(kind, str) and kind in _MEMBERS and one.keys() >= _MEMBERS[kind]
