@@ -1,7 +1,7 @@
 """All circuits of one process, and those in the store as people see them."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamer_core.errors import ConfigurationError, StoreError
@@ -66,8 +66,13 @@ class Circuits:
 
     def rows(self) -> Sequence[dict[str, str]]:
         """Describe all that the store holds, for people."""
+        now = self._app.clock.now()
+        return [_row(one, now) for one in self.facts()]
+
+    def facts(self) -> Sequence[dict[str, Any]]:
+        """Describe all that the store holds, for scripts; times are Unix ms."""
         kept = self._app.store.all_values(PREFIX)
-        return [self._row(key.removeprefix(PREFIX), state_of(value)) for key, value in kept]
+        return [self._facts(key.removeprefix(PREFIX), state_of(value)) for key, value in kept]
 
     def health(self) -> Health:
         """Tell which are not closed; where the store fails, calls pass, and nobody can tell."""
@@ -80,15 +85,23 @@ class Circuits:
         detail = ", ".join(those) or f"{len(rows)} closed"
         return Health(name="circuits", ok=True, degraded=bool(those), detail=detail)
 
-    def _row(self, name: str, state: State) -> dict[str, str]:
+    def _facts(self, name: str, state: State) -> dict[str, Any]:
         now = self._app.clock.now()
         window = windows.recent(state.window, now, self._rules_of(name).window)
-        calls, failures, slow = windows.total(window)
-        cells = (
-            *(name, state.phase.value, state.reason, str(calls)),
-            *(_share(failures, calls), _share(slow, calls), _outlook(state, now)),
-        )
-        return dict(zip(COLUMNS, cells, strict=True))
+        calls, failed, slow = windows.total(window)
+        return {
+            "circuit": name,
+            "state": state.phase.value,
+            "why": state.reason,
+            "calls": calls,
+            "failed": failed,
+            "slow": slow,
+            "since": state.since,
+            "until": state.until,
+            "by_hand": state.is_by_hand,
+            "probes": state.alive(now),
+            "passed": state.passed,
+        }
 
     def switch(self, name: str, move: Callable[[State, int], State]) -> tuple[State, State]:
         """Make a person's move; gives the state before it and after it."""
@@ -126,15 +139,28 @@ def checked(name: str) -> str:
     return name
 
 
+def _row(facts: Mapping[str, Any], now: int) -> dict[str, str]:
+    calls = facts["calls"]
+    return {
+        "circuit": facts["circuit"],
+        "state": facts["state"],
+        "why": facts["why"],
+        "calls": str(calls),
+        "failed": _share(facts["failed"], calls),
+        "slow": _share(facts["slow"], calls),
+        "next": _outlook(facts, now),
+    }
+
+
 def _share(part: int, calls: int) -> str:
     return f"{100 * part / calls:.0f} %" if calls else ""
 
 
-def _outlook(state: State, now: int) -> str:
-    if state.is_by_hand:
+def _outlook(facts: Mapping[str, Any], now: int) -> str:
+    if facts["by_hand"]:
         return "until closed by hand"
-    if state.phase is Phase.OPEN:
-        return f"probed in {max(0, (state.until or now) - now) / 1000:.0f} s"
-    if state.phase is Phase.CLOSED:
+    if facts["state"] == Phase.OPEN:
+        return f"probed in {max(0, (facts['until'] or now) - now) / 1000:.0f} s"
+    if facts["state"] == Phase.CLOSED:
         return ""
-    return f"{state.alive(now)} probes under way, {state.passed} went well"
+    return f"{facts['probes']} probes under way, {facts['passed']} went well"

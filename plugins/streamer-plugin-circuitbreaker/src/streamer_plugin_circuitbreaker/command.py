@@ -41,10 +41,10 @@ _named = click.argument("name", callback=_name)
 @click.pass_obj
 def list_(obj: tuple[Book, Settings], *, as_json: bool) -> None:
     """List all circuits that were used of late, or were opened by hand."""
-    rows = _with_store(obj, Circuits.rows)
     if as_json:
-        output.json_lines(rows)
+        output.json_lines(_with_store(obj, Circuits.facts))
     else:
+        rows = _with_store(obj, Circuits.rows)
         output.table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
 
 
