@@ -65,7 +65,7 @@ class Guard:
         Args:
             error: what it raised.
             rules: the circuit's.
-            now, now_s: Unix ms, and monotonic seconds.
+            now, now_s: Unix ms, and monotonic seconds, which count where there is a `slow_after`.
         """
         if error is None and rules.slow_after is None and now < self.deadline:
             return WELL
