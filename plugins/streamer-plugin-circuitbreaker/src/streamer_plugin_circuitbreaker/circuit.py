@@ -130,8 +130,9 @@ class Circuit:
     def leave(self, guard: Guard, error: BaseException | None) -> None:
         """Count how a use ended."""
         now = self._clock.now()
-        now_s = 0.0 if self._rules.slow_after is None else self._clock.monotonic()
-        seen = guard.seen(error, self._rules, now, now_s)
+        seen: Tally | None = WELL
+        if error is not None or now >= guard.deadline or self._rules.slow_after is not None:
+            seen = guard.seen(error, self._rules, now, self._clock.monotonic())
         if guard.probe:
             self._end_probe(guard, seen)
             return
