@@ -144,7 +144,7 @@ def _connection(app: Streamer) -> Connection:
     now = app.clock.now()
     connection = Connection(
         id="c-1",
-        principal=Principal(user="ann", tenant="acme"),
+        principal=Principal(user="ann", tenant="acme", token_id="t-1", issued_at=now),
         connected_at=now,
         expires_at=now + DAY_MS,
     )

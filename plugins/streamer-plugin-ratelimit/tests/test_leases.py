@@ -174,10 +174,10 @@ def test_threads_of_one_process_share_its_slices(start: Start, store: CountingSt
 
 def test_memory_is_bounded() -> None:
     table: Recent[int, list[int]] = Recent(list, most=100)
-    mine = table.of(-1)
+    mine = table[-1]
     for n in range(10_000):
-        table.of(n).append(n)
-        assert table.of(-1) is mine, "what is used is not forgotten"
-        assert len(table) <= 200
-    assert table.of(9_999) == [9_999]
-    assert table.of(0) == []
+        table[n].append(n)
+        assert table[-1] is mine, "what is used is not forgotten"
+        assert len(table) + len(table.old) <= 200
+    assert table[9_999] == [9_999]
+    assert table[0] == []

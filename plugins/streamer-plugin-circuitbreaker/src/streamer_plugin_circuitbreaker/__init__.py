@@ -41,8 +41,16 @@ class CircuitBreakerPlugin:
         circuit = self.circuits.of_action(call.handler.action)
         if circuit is None:
             return (yield)
-        with circuit.guard(call.context.deadline):
-            return (yield)
+        # What `with guard` does, in two calls less: each message of the action comes by here.
+        guard = circuit.guard(call.context.deadline)
+        circuit.enter(guard)
+        try:
+            answer = yield
+        except BaseException as error:
+            circuit.leave(guard, error)
+            raise
+        circuit.leave(guard, None)
+        return answer
 
     @hookimpl
     def streamer_on_flush(self) -> None:

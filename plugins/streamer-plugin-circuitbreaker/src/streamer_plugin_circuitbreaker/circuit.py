@@ -58,7 +58,8 @@ class Circuit:
             CircuitOpen: the circuit is open, or is being probed by others.
         """
         now = self._clock.now()
-        if self._state.phase is not Phase.CLOSED or self._is_long_since(self._seen_at, now):
+        was_seen = 0 <= now - self._seen_at < self._interval  # of late: each use asks
+        if self._state.phase is not Phase.CLOSED or not was_seen:
             self._admit(guard, now)
         guard.round = self._state.round
         if self._rules.slow_after is not None:
@@ -129,7 +130,9 @@ class Circuit:
     def leave(self, guard: Guard, error: BaseException | None) -> None:
         """Count how a use ended."""
         now = self._clock.now()
-        seen = guard.seen(error, self._rules, now, self._clock.monotonic())
+        seen: Tally | None = WELL
+        if error is not None or now >= guard.deadline or self._rules.slow_after is not None:
+            seen = guard.seen(error, self._rules, now, self._clock.monotonic())
         if guard.probe:
             self._end_probe(guard, seen)
             return

@@ -13,6 +13,7 @@ class Gathered:
 
     Attributes:
         round: of the circuit; uses that began in another are left out.
+        enter: lets a use begin.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -21,11 +22,8 @@ class Gathered:
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
         self._running: set[Guard] = set()
+        self.enter = self._running.add
         self.round = 0
-
-    def enter(self, guard: Guard) -> None:
-        """Let a use begin."""
-        self._running.add(guard)
 
     def leave(self, guard: Guard, seen: Tally | None, now: int) -> Tally:
         """Count a use that ended; None: its end says nothing. Gives what is new of it."""

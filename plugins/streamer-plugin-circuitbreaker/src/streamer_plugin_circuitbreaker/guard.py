@@ -67,8 +67,6 @@ class Guard:
             rules: the circuit's.
             now, now_s: Unix ms, and monotonic seconds.
         """
-        if error is None and rules.slow_after is None and now < self.deadline:
-            return WELL
         failed = now >= self.deadline or (error is not None and _is_failure(error, rules))
         if error is not None and not failed:
             return None

@@ -4,6 +4,7 @@ Measurements are added up in memory, and written when an event is over, or an in
 """
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from streamer_core.markers import hookimpl
@@ -29,18 +30,18 @@ class CloudWatchPlugin:
 
     manifest = Manifest()
 
+    streamer_on_metric: Callable[[Metric], None] | None = None
+    """That of `Totals`. None where it is off: where nobody takes measurements, none are made."""
+
     def __init__(self, settings: CloudWatchSettings, app: Any) -> None:
         self._settings = settings
         to = settings.to or ("stdout" if os.environ.get(_ON_LAMBDA) else None)
         self._writer: Writer | None = None
-        if to is None:
-            # No hook at all: where nobody takes measurements, none are made.
-            self.streamer_on_metric = None  # type: ignore[method-assign,assignment]
-        else:
+        if to is not None:
             from streamer_plugin_cloudwatch import writer  # noqa: PLC0415 - not where it is off
 
             self._writer = writer.Writer(settings, to, app)
-            self._take = self._writer.totals.take
+            self.streamer_on_metric = self._writer.totals.streamer_on_metric
 
     @hookimpl
     def streamer_startup(self) -> None:
@@ -49,16 +50,11 @@ class CloudWatchPlugin:
             self._writer.start()
 
     @hookimpl
-    def streamer_on_metric(self, metric: Metric) -> None:
-        """Add it up."""
-        self._take(metric)
-
-    @hookimpl
     def streamer_on_circuit_change(self, name: str, after: str) -> None:
         """Count it."""
         if self._writer is not None:
             tags = {"circuit": name, "state": after}
-            self._take(Metric(name="circuit.change", tags=tags))
+            self._writer.totals.streamer_on_metric(Metric(name="circuit.change", tags=tags))
 
     @hookimpl
     def streamer_on_flush(self) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from streamer_core.markers import hookimpl
 from streamer_core.model.call import Metric
 from streamer_plugin_cloudwatch.names import Guard, clean
 from streamer_plugin_cloudwatch.series import BYTES, KINDS, Series, Sum, Values
@@ -50,8 +51,9 @@ class Totals:
         self._found: dict[Any, Series] = {}
         self._dropped = 0
 
-    def take(self, metric: Metric) -> None:
-        """Take a measurement."""
+    @hookimpl
+    def streamer_on_metric(self, metric: Metric) -> None:
+        """Take a measurement: the hook itself, since each message makes several."""
         self._came.append(metric)
         if len(self._came) >= BATCH:
             with self._lock:

@@ -15,7 +15,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,7 @@ from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Delivery, Message, Push, Refused, Request, Status
 from streamer_plugin_otel.carrier import PRINTABLE
-from streamer_plugin_otel.sampling import LEFT_OUT, Deciding, LeftOut, kept
+from streamer_plugin_otel.sampling import LEFT_OUT, Deciding, LeftOut, kept, taking
 from streamer_plugin_otel.spans import (
     current,
     end,
@@ -41,8 +40,6 @@ from streamer_plugin_otel.spans import (
 
 ACTION = "streamer.action"
 TENANT = "streamer.tenant"
-
-_taking: ContextVar[Span | None] = ContextVar("streamer-otel-taking", default=None)
 
 
 class Tracing:
@@ -69,7 +66,7 @@ class Tracing:
         """Surround the taking of a message."""
         keeps = self._deciding.keeps(message.metadata)
         if keeps is False:
-            return LeftOut(_taking)
+            return LeftOut()
         # A client that is not traced: under what the application traces around it, if it does.
         context = self._propagator.extract(message.metadata, contexts.get_current(), PRINTABLE)
         return self._taken(message, tenant, kept(context) if keeps else context)
@@ -82,7 +79,7 @@ class Tracing:
             kind=SpanKind.SERVER,
             attributes={ACTION: message.action, TENANT: tenant, **self._faas("http")},
         )
-        token = _taking.set(span)
+        token = taking.set(span)
         try:
             with current(span):
                 yield
@@ -90,7 +87,7 @@ class Tracing:
             end_as(span, outcome_of_refusal(error))
             raise
         finally:
-            _taking.reset(token)
+            taking.reset(token)
             span.end()
 
     # -- a request that is stored
@@ -98,7 +95,7 @@ class Tracing:
     def context_for(self, request: Request) -> Mapping[str, str]:
         """Begin the span of a request's way into the store, and give its context."""
         carrier: dict[str, str] = {}
-        if _taking.get() is LEFT_OUT:
+        if taking.get() is LEFT_OUT:
             self._propagator.inject(carrier)
             return carrier
         span = self._tracer.start_span(
@@ -133,7 +130,7 @@ class Tracing:
 
         None: the message's trace is left out.
         """
-        message = _taking.get() if call.request is None else None
+        message = taking.get() if call.request is None else None
         if message is LEFT_OUT:
             return None
         if message is not None:
@@ -211,7 +208,7 @@ class Tracing:
 
     def _push(self, push: Push) -> Span | None:
         message = push.message
-        if _taking.get() is LEFT_OUT or self._left_out(message.metadata) is not None:
+        if taking.get() is LEFT_OUT or self._left_out(message.metadata) is not None:
             return None
         return self._tracer.start_span(
             f"push {message.type}",

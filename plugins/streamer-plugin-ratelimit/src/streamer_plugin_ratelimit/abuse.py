@@ -31,7 +31,7 @@ class Abuse:
         if not self._settings.close_after:
             return None
         with self._lock:
-            unreported = self._unreported.of(connection.id)
+            unreported = self._unreported[connection.id]
             unreported[0] = (unreported[0] + 1) % self._batch
             if unreported[0]:
                 return None

@@ -1,7 +1,8 @@
 """One limit: what it is about, whom it counts apart, and its counter in the store."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
@@ -20,14 +21,14 @@ _SHARES = 8
 _LONGEST = 256  # characters of a key that are still good to read
 _PING = "streamer.ping"
 
-Part = Callable[[Principal, Connection, str | None], str]
-_PARTS: Mapping[str, Part] = {
-    "tenant": lambda principal, _connection, _action: principal.tenant,
-    "user": lambda principal, _connection, _action: principal.user,
-    "address": lambda _principal, connection, _action: connection.address or "",
-    "connection": lambda _principal, connection, _action: connection.id,
-    "action": lambda _principal, _connection, action: action or "",
-}
+Values = tuple[str, str, str, str, str]
+"""A value for each of `PARTS`, in their order."""
+
+
+def values_of(principal: Principal, connection: Connection, action: str | None) -> Values:
+    """Give all that clients may be told apart by."""
+    user, tenant = principal.user, principal.tenant
+    return tenant, user, connection.address or "", connection.id, action or ""
 
 
 class Limit:
@@ -39,6 +40,7 @@ class Limit:
     Attributes:
         parts: what tells them apart; a user's name counts within its tenant.
         slice: how much a process takes from the store at once, at most.
+        who: gives whose count it is, a value for each of `parts`, of all of them.
     """
 
     def __init__(self, settings: LimitSettings) -> None:
@@ -51,7 +53,7 @@ class Limit:
         by = {"tenant", *settings.by} if "user" in settings.by else set(settings.by)
         self.parts = tuple(part for part in PARTS if part in by)
         self.allowances: Recent[tuple[str, ...], Allowance] = Recent(Allowance)
-        self._parts = [_PARTS[part] for part in self.parts]
+        self.who = _picking([PARTS.index(part) for part in self.parts])
 
     def is_about(self, action: str | None) -> bool:
         """Tell whether it limits messages of this action; None: connections."""
@@ -62,12 +64,6 @@ class Limit:
         if not self.settings.actions:
             return action != _PING
         return any(matches(pattern, action) for pattern in self.settings.actions)
-
-    def who(
-        self, principal: Principal, connection: Connection, action: str | None
-    ) -> tuple[str, ...]:
-        """Give whose count it is: a value for each of `parts`."""
-        return tuple([part(principal, connection, action) for part in self._parts])
 
     def key(self, who: tuple[str, ...]) -> str:
         """Name a counter: with the parts' lengths, so that no two share one by moving a character.
@@ -94,3 +90,10 @@ class Limit:
 def matches(pattern: str, action: str) -> bool:
     """Tell whether an action is what a pattern names, or begins so."""
     return action.startswith(pattern[:-1]) if pattern.endswith("*") else action == pattern
+
+
+def _picking(places: Sequence[int]) -> Callable[[Values], tuple[str, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    first = places[0] if places else 0
+    return itemgetter(slice(first, first + len(places)))  # of one place it gives no tuple

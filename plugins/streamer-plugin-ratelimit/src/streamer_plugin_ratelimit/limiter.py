@@ -13,7 +13,7 @@ from streamer_core.ports import Counted
 from streamer_plugin_ratelimit.abuse import Abuse
 from streamer_plugin_ratelimit.allowance import Allowance
 from streamer_plugin_ratelimit.lack import Lack
-from streamer_plugin_ratelimit.limit import Limit
+from streamer_plugin_ratelimit.limit import Limit, values_of
 from streamer_plugin_ratelimit.settings import RateLimitSettings
 
 _PAUSE_S = 1.0
@@ -56,12 +56,13 @@ class Limiter:
             StorageFailed: the store failed, and the settings say to refuse then.
         """
         now = self._clock.monotonic()
+        values = values_of(principal, connection, action)
         taken: list[Allowance] = []
         lacks: list[Lack] = []
         with self._lock:
             for limit in limits:
-                who = limit.who(principal, connection, action)
-                allowance = limit.allowances.of(who)
+                who = limit.who(values)
+                allowance = limit.allowances[who]
                 if allowance.take(now):
                     taken.append(allowance)
                 else:

@@ -15,7 +15,7 @@ from streamer_core.model.principal import Principal
 from streamer_core.ports import Store
 from streamer_plugin_tenancy import quotas
 from streamer_plugin_tenancy.settings import TenancySettings
-from streamer_plugin_tenancy.tenants import CLOSE, NOBODY, QUOTAS, Tenant, Tenants
+from streamer_plugin_tenancy.tenants import CLOSE, NOBODY, QUOTAS, Tenants
 from streamer_plugin_tenancy.usage import Usage
 
 if TYPE_CHECKING:
@@ -108,12 +108,13 @@ class TenancyPlugin:
     ) -> list[Count] | None:
         """Give what is counted for a connection or a request."""
         name = principal.tenant
-        limits = self._limits_of(self.tenants.get(name))
+        own = self.tenants.get(name).quotas
+        limits = {**self.limits, **own} if own else self.limits
         if request is None or handler is None:
             return self._connecting(name, limits)
         stored = mode is Mode.ASYNC or handler.idempotent
         counts: list[Count] = []
-        if limits:
+        if stored or not quotas.OF_ALL.isdisjoint(limits):
             counts = quotas.of_request(
                 name, limits, self._app.clock, request=request, handler=handler, stored=stored
             )
@@ -163,9 +164,6 @@ class TenancyPlugin:
         counts = quotas.of_connection(name, limits)
         make_room(self._app, name, counts)
         return counts
-
-    def _limits_of(self, tenant: Tenant) -> quotas.Limits:
-        return {**self.limits, **tenant.quotas} if tenant.quotas else self.limits
 
     def _wait_if_suspended(self, call: Call) -> None:
         from streamer_core.context import KEEP, ContinueLater  # noqa: PLC0415

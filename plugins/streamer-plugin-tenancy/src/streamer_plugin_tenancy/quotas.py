@@ -14,6 +14,9 @@ from streamer_core.ports import Clock
 DAY_MS = 86_400_000
 _LEAST_SECONDS = 1.0
 
+OF_ALL = frozenset(("requests_a_day", "execution_seconds_a_day"))
+"""Those that requests count in which are not stored, too."""
+
 Limits = Mapping[str, float | None]
 """Quota to limit; one that is None, or not there, is no limit."""
 

@@ -1,7 +1,6 @@
 """Segments and subsegments of ours: begun under another, told of, sent once."""
 
 import threading
-from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -12,6 +11,9 @@ from streamer_core.outcomes import Outcome
 from streamer_plugin_xray.header import Header
 
 _NOBODY = "0" * 16
+
+taking: ContextVar[Any] = ContextVar("streamer-xray-taking", default=None)
+"""The part of the message that is being taken, or what stands for it."""
 
 
 class Part:
@@ -55,25 +57,25 @@ class Part:
             emitter.send_entity(self.entity)
 
 
-class LeftOut(AbstractContextManager[None]):
-    """Stands for a part of a trace that is not kept: nothing of it is made.
+class LeftOut:
+    """Stands for a message's part of a trace that is not kept: nothing of it is made.
+
+    Within it as a context manager it stands for the message that is being taken.
 
     Args:
         root: the trace, where there is one.
-        taking: told, while a message is taken, that this one stands for it.
     """
 
-    __slots__ = ("_root", "_taken", "_taking")
+    __slots__ = ("_root", "_taken")
 
-    def __init__(self, root: str | None, taking: ContextVar[Any]) -> None:
+    def __init__(self, root: str | None) -> None:
         self._root = root
-        self._taking = taking
 
     def __enter__(self) -> None:
-        self._taken: Token[Any] = self._taking.set(self)
+        self._taken: Token[Any] = taking.set(self)
 
-    def __exit__(self, *_: object) -> None:
-        self._taking.reset(self._taken)
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        taking.reset(self._taken)
 
     @property
     def header(self) -> Header:

@@ -11,7 +11,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,10 +23,8 @@ from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
 from streamer_plugin_xray.header import NONE, STORED, UNKEPT, Header, header_in
-from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under
+from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under, taking
 from streamer_plugin_xray.recorder import PinnedContext
-
-_taking: ContextVar[Part | LeftOut | None] = ContextVar("streamer-xray-taking", default=None)
 
 
 class Tracing:
@@ -48,6 +45,8 @@ class Tracing:
         self._ratio = ratio
         self._random = random
         self._running: Kept[str, Part] = Kept()
+        # Whether this is Lambda, where what is left out must be held apart from its segment.
+        self._is_pinned = isinstance(recorder.context, PinnedContext)
 
     # -- a message
 
@@ -55,24 +54,24 @@ class Tracing:
         """Surround the taking of a message."""
         header = self._decided(header_in(message.metadata) if message.metadata else NONE)
         if header.sampled is False and not self._is_pinned:
-            return LeftOut(header.root, _taking)
+            return LeftOut(header.root)
         return self._taken(message, tenant, header)
 
     @contextmanager
     def _taken(self, message: Message, tenant: str, header: Header) -> Iterator[None]:
         with self._part(message.action, header, tenant) as part:
-            token = _taking.set(part)
+            token = taking.set(part)
             try:
                 yield
             except Refused as error:
                 part.told(outcome_of_refusal(error))
                 raise
             finally:
-                _taking.reset(token)
+                taking.reset(token)
 
     def header_for(self, request: Request) -> Mapping[str, str]:
         """Give the header of the message that a request came with, or of a redrive's new trace."""
-        part = _taking.get()
+        part = taking.get()
         if request.redriven_from is None and part is not None:
             return {STORED: str(part.header)}
         with self._part(request.action, NONE, request.tenant) as redrive:
@@ -87,7 +86,7 @@ class Tracing:
 
         None: its trace is left out.
         """
-        message = _taking.get() if call.request is None else None
+        message = taking.get() if call.request is None else None
         if isinstance(message, LeftOut):
             return None
         if message is not None:
@@ -163,11 +162,6 @@ class Tracing:
         return part.header if part else header_in(push.message.metadata)
 
     # -- parts
-
-    @property
-    def _is_pinned(self) -> bool:
-        """Whether this is Lambda, where what is left out must be held apart from its segment."""
-        return isinstance(self._recorder.context, PinnedContext)
 
     def _decided(self, header: Header) -> Header:
         """Decide where nobody has; on Lambda it has, and the invocation's segment says how."""
