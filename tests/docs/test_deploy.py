@@ -13,6 +13,8 @@ from tests.e2e.aws.cloud import template
 from tests.e2e.aws.conftest import PROJECT
 from tests.e2e.aws.costs.page import watched_metrics
 
+pytestmark = pytest.mark.uncovered
+
 
 def written(page: str, folder: Path) -> None:
     """Write the files that a page shows."""

@@ -211,7 +211,7 @@ def test_expiry() -> None:
 
 def test_the_last_failures_are_kept() -> None:
     request = HELD
-    told = {"trace": "T" * 900, "details": {"n": 1}, "message": "m" * 900}
+    told: dict[str, Any] = {"trace": "T" * 900, "details": {"n": 1}, "message": "m" * 900}
     for number in range(KEPT_FAILURES + 3):
         failure = replace(FAILURE, attempt=number, **told)
         request = moves.requeued(

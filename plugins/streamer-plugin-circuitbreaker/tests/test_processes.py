@@ -12,6 +12,8 @@ from streamer_plugin_sqlite import SqliteStore
 
 from streamer_core.testing import ManualClock
 
+pytestmark = pytest.mark.uncovered
+
 ACTOR = """
 import json, sys
 from pathlib import Path

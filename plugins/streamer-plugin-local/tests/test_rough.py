@@ -5,11 +5,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 from streamer_plugin_local.testing import RunningGateway, Talk, eventually, running_gateway
 from streamer_plugin_sqlite import SqliteStore
 from websockets.frames import Frame, Opcode
 
 from streamer_core.ports import SystemClock
+
+pytestmark = pytest.mark.uncovered
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

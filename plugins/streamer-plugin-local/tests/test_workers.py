@@ -15,6 +15,8 @@ from websockets.frames import Frame, Opcode
 
 from streamer_core.errors import ConfigurationError
 
+pytestmark = pytest.mark.uncovered
+
 
 def alive(pid: int) -> bool:
     try:

@@ -13,6 +13,8 @@ from streamer_plugin_ratelimit.recent import Recent
 from streamer_core.model.counter import Count
 from streamer_core.testing import ManualClock, MemoryStore
 
+pytestmark = pytest.mark.uncovered
+
 Start = Callable[..., Any]
 
 

@@ -13,6 +13,8 @@ from pynamodb.connection import Connection
 from streamer_plugin_dynamodb.database import Database
 from streamer_plugin_dynamodb.tables import TABLES, definition
 
+pytestmark = pytest.mark.uncovered
+
 
 @pytest.fixture(params=["sqlite", "ministack"])
 def place(

@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.cli.tools import Dist, Run, Start
 
+pytestmark = pytest.mark.uncovered
+
 SLOW_MS = 300
 PLUGIN = """
     import sys, time
