@@ -216,6 +216,8 @@ class Fetched(KeySet):
                 self._good = self._good if problem else (at, keys)
             if self._under_way is ended:
                 self._under_way = None
-        ended.set()
-        if problem:
-            get_logger().warning("keys cannot be fetched", issuer=self._name, problem=problem)
+        try:
+            if problem:  # said before whoever waits for it is refused
+                get_logger().warning("keys cannot be fetched", issuer=self._name, problem=problem)
+        finally:
+            ended.set()
