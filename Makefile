@@ -9,7 +9,7 @@ BENCH_STAMP := .venv/.bench
 EMULATORS := .venv/.emulators
 SAM := .venv/.sam
 
-PROCESSES ?= 3
+PROCESSES ?= 4
 STACK ?= streamer
 
 MANIFESTS := $(wildcard plugins/*/pyproject.toml clients/python/pyproject.toml examples/*/pyproject.toml)

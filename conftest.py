@@ -1,4 +1,4 @@
-"""How the tests run in several processes: `pytest -n 3 --dist loadscope`.
+"""How the tests run in several processes: `pytest -n 4 --dist loadscope`.
 
 A file's tests stay together, since fixtures are made for a module; what shares a deployment or an
 emulator that takes long to start does so, too.
