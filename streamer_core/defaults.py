@@ -43,11 +43,6 @@ class Defaults:
             raise Forbidden(f"{resource.name} needs the scope {OPERATOR_SCOPE}")
 
     @hookimpl(trylast=True)
-    def streamer_receive(self, take: Callable[[], Any]) -> Any:
-        """Take it."""
-        return take()
-
-    @hookimpl(trylast=True)
     def streamer_enqueue(
         self, write: Callable[[], Sequence[Enqueued | Exception]]
     ) -> Sequence[Enqueued | Exception]:

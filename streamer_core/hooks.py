@@ -1,20 +1,26 @@
 """Calling the hooks by the rule of their family.
 
 pluggy keeps who implements what, in order. What it lacks is here: observers that cannot hurt one
-another, and short ways to the hooks, made once, where it prepares anew for each call.
+another, context managers around what the core does, and short ways to the hooks, made once, where
+it prepares anew for each call.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from operator import itemgetter
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import pluggy
 
-from streamer_core import hookspecs
+from streamer_core import hookspecs, ways
 from streamer_core.log import get_logger
 from streamer_core.markers import PROJECT
 
-_NOT_WRAPPED = ("streamer_on_", "streamer_open_", "streamer_register_", "streamer_wrap_")
+T = TypeVar("T")
+
+AROUND = "streamer_around_"
+"""How the names of hooks begin that are given context managers."""
+
+_NOT_WRAPPED = (AROUND, "streamer_on_", "streamer_open_", "streamer_register_", "streamer_wrap_")
 _NOT_WRAPPED_EITHER = frozenset({"streamer_health", "streamer_startup", "streamer_shutdown"})
 
 
@@ -67,7 +73,7 @@ class Manager(pluggy.PluginManager):
         self.calls: Any = _Calls(self.hook)
         self._implementations: dict[str, Sequence[pluggy.HookImpl]] = {}
         self.takers = [
-            (one.function if one.argnames else _without(one.function), one)
+            (ways.to_one(one, ("metric",)), one)
             for one in self.implementations("streamer_on_metric")
         ]
 
@@ -89,124 +95,30 @@ class _Calls:
         self._hook = hook
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = _short_way(getattr(self._hook, name))
+        call = ways.shortest(getattr(self._hook, name))
         setattr(self, name, call)  # found without this method from now on
         return call
 
 
-Way = Callable[[Any], Any]
-"""Takes what a hook gives: its one argument, or a mapping of them by name."""
+def inside(around: Sequence[AbstractContextManager[Any]], do: Callable[[], T]) -> T:
+    """Do something inside of context managers, the first of them outermost.
 
-
-def _short_way(hook: pluggy.HookCaller) -> Callable[..., Any]:
-    implementations = hook.get_hookimpls()
-    first = bool(hook.spec and hook.spec.opts.get("firstresult"))
-    # pluggy keeps wrappers behind all others, the outermost last; of the others it asks the last
-    # one first.
-    around = [one for one in implementations if one.wrapper]
-    inner = [one for one in reversed(implementations) if not one.wrapper]
-    if any(one.hookwrapper for one in inner) or (around and not first):
-        return hook
-    named = hook.spec.argnames if hook.spec else ()
-    only = named[0] if first and len(named) == 1 else None
-    ways = [_taking(one, only) for one in inner]
-    if not first:
-        return _all_of(ways)
-    if len(inner) == 1 and not around and set(inner[0].argnames) == set(named):
-        return cast("Callable[..., Any]", inner[0].function)
-    way = ways[0] if len(ways) == 1 else _first_of(ways)
-    for outer in around:
-        way = _around(outer, _taking(outer, only), way)
-    if only is not None:
-        return lambda **given: way(given[only])
-    return lambda **given: way(given)
-
-
-def _all_of(ways: Sequence[Way]) -> Callable[..., list[Any]]:
-    def all_of(**given: Any) -> list[Any]:
-        answers = []
-        for way in ways:
-            answer = way(given)
-            if answer is not None:
-                answers.append(answer)
-        return answers
-
-    return all_of
-
-
-def _first_of(ways: Sequence[Way]) -> Way:
-    def first_of(given: Any) -> Any:
-        for way in ways:
-            answer = way(given)
-            if answer is not None:
-                return answer
-        return None
-
-    return first_of
-
-
-def _taking(implementation: pluggy.HookImpl, only: str | None) -> Way:
-    """Give what passes on to an implementation what it wants of all that a hook gives.
-
-    Args:
-        implementation: of the hook.
-        only: the hook's argument, where it has but one.
+    Raises:
+        RuntimeError: one of them lets an error vanish, and there is nothing to give instead.
     """
-    function, names = implementation.function, implementation.argnames
-    match names:
-        case ():
-            return _without(function)
-        case (name,) if name == only:
-            return cast("Way", function)
-        case (name,):
-            return lambda given: function(given[name])
-    wanted = itemgetter(*names)
-    return lambda given: function(*wanted(given))
-
-
-def _without(function: Callable[..., Any]) -> Callable[[Any], Any]:
-    return lambda _: function()
-
-
-def _around(outer: pluggy.HookImpl, wrap: Way, way: Way) -> Way:
-    """Call a wrapper around what is inside, as pluggy does, in a third of its time."""
-
-    def around(given: Any) -> Any:
-        layer: Generator[None, Any, Any] = wrap(given)
-        try:
-            next(layer)
-        except StopIteration:
-            raise RuntimeError(f"{outer.plugin_name}: the wrapper did not yield") from None
-        try:
-            answer = way(given)
-        except BaseException as error:  # noqa: BLE001 - the wrapper sees all there is
-            return _failed(layer, error)
-        try:
-            layer.send(answer)
-        except StopIteration as end:
-            return end.value
-        return _not_ended(layer)
-
-    return around
-
-
-def _failed(layer: Generator[None, Any, Any], error: BaseException) -> Any:
-    """Let a wrapper see what was raised inside; give what it makes of that."""
-    try:
-        layer.throw(error)
-    except StopIteration as end:
-        return end.value
-    except RuntimeError as made:
-        # Python makes another error of a StopIteration that passes through a generator.
-        if isinstance(error, StopIteration) and made.__cause__ is error:
-            raise error from None
-        raise
-    return _not_ended(layer)
-
-
-def _not_ended(layer: Generator[None, Any, Any]) -> NoReturn:
-    layer.close()
-    raise RuntimeError("a wrapper has a second yield")
+    match around:
+        case []:
+            return do()
+        case [one]:
+            with one:
+                return do()
+        case [one, two]:
+            with one, two:
+                return do()
+        case [one, *others]:
+            with one:
+                return inside(others, do)
+    raise RuntimeError("a context manager of a plugin has made an error vanish")
 
 
 def observe(manager: Manager, hook: str, **arguments: Any) -> None:

@@ -10,7 +10,7 @@ import pluggy
 
 from streamer_core import hookspecs
 from streamer_core.errors import ConfigurationError
-from streamer_core.hooks import may_be_hook, may_wrap
+from streamer_core.hooks import AROUND, may_be_hook, may_wrap
 from streamer_core.markers import PROJECT
 from streamer_core.sections import nearest
 
@@ -51,6 +51,10 @@ def _check_kind(where: str, name: str, method: Any) -> None:
         )
     if wraps and not yields:
         raise ConfigurationError(f"{where} is a wrapper and has no `yield`; write one")
+    if yields and name.startswith(AROUND):
+        raise ConfigurationError(
+            f"{where} has a `yield`; write `@contextmanager` under `@hookimpl`"
+        )
     if yields and not wraps and may_wrap(name):
         raise ConfigurationError(f"{where} has a `yield`; write `@hookimpl(wrapper=True)` above it")
 

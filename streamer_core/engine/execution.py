@@ -20,6 +20,7 @@ from streamer_core.engine.outcome import (
 from streamer_core.engine.pulse import Running
 from streamer_core.engine.runtime import Runtime
 from streamer_core.errors import CircuitOpen, HandlerTimeout, Refused, Reject
+from streamer_core.hooks import inside
 from streamer_core.model.call import Call
 from streamer_core.model.handler import HandlerSpec
 from streamer_core.model.message import Mode
@@ -148,7 +149,7 @@ def call_handler(execution: Execution, call: Call) -> Outcome:
     error: BaseException | None = None
     value: Any = None
     try:
-        value = execution.rt.hook.streamer_execute(call=call)
+        value = _run(execution.rt.hook, call)
     except BaseException as raised:  # noqa: BLE001 - a handler may raise anything, SystemExit too
         error = raised
     context: Context = call.context
@@ -162,6 +163,13 @@ def call_handler(execution: Execution, call: Call) -> Outcome:
         return GiveBack(delay_ms=error.retry_after_ms or _CIRCUIT_WAIT_MS)
     execution.inside(_log_failure, context, error)
     return execution.failed(error)
+
+
+def _run(hook: Any, call: Call) -> Any:
+    around = hook.streamer_around_call(call=call)
+    if not around:
+        return hook.streamer_execute(call=call)
+    return inside(around, lambda: hook.streamer_execute(call=call))
 
 
 def _stopped(execution: Execution, reason: str) -> Outcome:

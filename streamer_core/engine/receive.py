@@ -18,6 +18,7 @@ from streamer_core.errors import (
     Unavailable,
 )
 from streamer_core.handlers import RESERVED
+from streamer_core.hooks import inside
 from streamer_core.model import encode
 from streamer_core.model.connection import GOING_AWAY, Connection
 from streamer_core.model.decode import decode, request_id_of
@@ -122,7 +123,8 @@ def _handle(rt: Runtime, connection: Connection, message: Message) -> Received |
         raise _unknown(rt, connection, message)
     if rt.draining.is_set():
         raise Unavailable("The server is about to stop; connect again")
-    if rt.implemented("streamer_receive") == 1:  # the core's own, which would only call `take`
+    around = rt.hook.streamer_around_message(request=message, connection=connection)
+    if not around:
         return submit.submit(rt, connection, message, registered)
 
     def take() -> Received | Storing:
@@ -133,10 +135,7 @@ def _handle(rt: Runtime, connection: Connection, message: Message) -> Received |
         except Exception as error:  # logged in here, where plugins are around it
             raise _refusal(rt, error, message) from error
 
-    taken: Received | Storing = rt.hook.streamer_receive(
-        request=message, connection=connection, take=take
-    )
-    return taken
+    return inside(around, take)
 
 
 def _log_failure(rt: Runtime, error: Exception, message: Message | None) -> None:

@@ -11,7 +11,9 @@ Five families, told apart by how answers combine:
 - **gate**: all are asked; any typed error refuses; None passes.
 - **decide**: the first answer that is not None wins; the core's own comes last; a typed error means
   "mine, and no".
-- **surround**: an onion around the core's own implementation (`wrapper=True` generators).
+- **surround**: an onion around what the core does. Where it is watched, by context managers
+  (`streamer_around_…`), which are the cheaper ones; where the answer may be another, by
+  `wrapper=True` generators.
 - **observe**: told afterwards, each by itself: one that fails is logged and silences nobody.
 
 All hooks are plain functions, called in the order of the plugins' manifests.
@@ -38,7 +40,11 @@ from streamer_core.hookspecs.events import (
     streamer_on_transition,
     streamer_on_update,
 )
-from streamer_core.hookspecs.execution import streamer_execute, streamer_retry
+from streamer_core.hookspecs.execution import (
+    streamer_around_call,
+    streamer_execute,
+    streamer_retry,
+)
 from streamer_core.hookspecs.lifecycle import (
     streamer_health,
     streamer_on_flush,
@@ -54,9 +60,9 @@ from streamer_core.hookspecs.registration import (
     streamer_register_panels,
 )
 from streamer_core.hookspecs.routing import (
+    streamer_around_message,
     streamer_enqueue,
     streamer_metadata,
-    streamer_receive,
     streamer_route,
 )
 from streamer_core.hookspecs.storage import (
@@ -72,6 +78,8 @@ from streamer_core.hookspecs.transport import (
 
 __all__ = [
     "streamer_admit",
+    "streamer_around_call",
+    "streamer_around_message",
     "streamer_authenticate",
     "streamer_authorize",
     "streamer_circuit",
@@ -98,7 +106,6 @@ __all__ = [
     "streamer_open_tenant_store",
     "streamer_open_transport",
     "streamer_park",
-    "streamer_receive",
     "streamer_register_commands",
     "streamer_register_handlers",
     "streamer_register_panels",

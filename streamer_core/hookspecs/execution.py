@@ -1,5 +1,6 @@
 """The handler's run, and whether another follows."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from streamer_core.markers import hookspec
@@ -8,12 +9,58 @@ from streamer_core.model.policy import Verdict
 from streamer_core.model.request import Failure, Request
 
 
+@hookspec
+def streamer_around_call(call: Call) -> AbstractContextManager[Any] | None:
+    """Surround the run of a handler, in its thread.
+
+    Called: once for each attempt of a stored request, claimed, its payload valid; once for a sync
+    request. Not for one that is cancelled before it begins, or whose payload fits no more.
+    Answers (surround): all are asked; what they give is entered in the order of the manifests, and
+    left in the other. None surrounds nothing.
+
+    Args:
+        call: handler, principal, mode, attempt, validated payload, context, the record (None for a
+            sync request).
+
+    Returns:
+        A context manager, for this one run. It learns what failed by the error that passes through,
+        as `streamer_execute` names them, and must not make it vanish; `streamer_core.outcomes`
+        says in a word what became of a run.
+
+    Raises:
+        As `streamer_execute`, also from `__enter__`: the handler is not run then.
+
+    Blocks: must not: the handler waits for it, and its timeout goes on.
+
+    Example:
+        ```python
+        from contextlib import contextmanager
+
+        from streamer_core.markers import hookimpl
+
+        class StopwatchPlugin:
+            def __init__(self, settings, app):
+                self.clock, self.seconds = app.clock, {}
+
+            @hookimpl
+            @contextmanager
+            def streamer_around_call(self, call):
+                began = self.clock.monotonic()
+                try:
+                    yield
+                finally:
+                    self.seconds[call.ref] = self.clock.monotonic() - began
+        ```
+
+    Added in 0.1. Implemented by: circuitbreaker, otel, xray, tenancy.
+    """
+
+
 @hookspec(firstresult=True)
 def streamer_execute(call: Call) -> Any:
     """Run the handler and give what it returned.
 
-    Called: once for each attempt of a stored request, claimed, its payload valid; once for a sync
-    request. Not for one that is cancelled before it begins, or whose payload fits no more.
+    Called: as `streamer_around_call`, and inside what that has given.
     Answers (surround): write a `wrapper=True` generator around `yield`; the core calls the handler
     inside. One that is no wrapper takes the core's place where it gives something but None; None
     lets the core run the handler, so it must not have been run already.
@@ -37,21 +84,16 @@ def streamer_execute(call: Call) -> Any:
         ```python
         from streamer_core.markers import hookimpl
 
-        class StopwatchPlugin:
-            def __init__(self, settings, app):
-                self.clock, self.seconds = app.clock, {}
+        class EnvelopePlugin:
+            def __init__(self, settings, app): ...
 
             @hookimpl(wrapper=True)
             def streamer_execute(self, call):
-                began = self.clock.monotonic()
-                try:
-                    return (yield)
-                finally:
-                    self.seconds[call.ref] = self.clock.monotonic() - began
+                value = yield
+                return {"value": value, "attempt": call.attempt}
         ```
 
-    Added in 0.1. Implemented by: core defaults (the call itself), circuitbreaker, otel, xray,
-    tenancy.
+    Added in 0.1. Implemented by: core defaults (the call itself).
     """
 
 

@@ -1,6 +1,7 @@
 """A message's way to its answer, or into the store."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from streamer_core.markers import hookspec
@@ -11,49 +12,54 @@ from streamer_core.model.request import Request
 from streamer_core.ports import Enqueued
 
 
-@hookspec(firstresult=True)
-def streamer_receive(request: Message, connection: Connection, take: Callable[[], Any]) -> Any:
-    """Take a client's request: through the gates, and answer it or give what is to be stored.
+@hookspec
+def streamer_around_message(
+    request: Message, connection: Connection
+) -> AbstractContextManager[Any] | None:
+    """Surround the taking of a client's request: its gates, and its answer where it has one.
 
     Called: once for each message that names a handler, decoded, before `streamer_limit`. A sync
     request is run inside. One that is queued is stored after it, with others that came along:
     `streamer_enqueue`. Not for the framework's own actions, nor while the process drains.
-    Answers (surround): write a `wrapper=True` generator around `yield`; the core calls `take`
-    inside.
+    Answers (surround): all are asked; what they give is entered in the order of the manifests, and
+    left in the other. None surrounds nothing.
 
     Args:
         request: the message; its payload is the client's data: do not log it.
         connection: where it comes from.
-        take: takes it. For the core's implementation: do not call it.
 
     Returns:
-        The core's own answer. A wrapper gives back what `yield` gave it.
+        A context manager, for this one message. It learns of a refusal by the Refused that passes
+        through; whatever fails inside has become one, and is logged. It must not make it vanish.
 
     Raises:
-        Refused: the client's `error`; whatever fails inside has become one, and is logged. Any
-            other error, of a wrapper, is logged and refuses with `INTERNAL_ERROR`.
+        Refused: the client's `error`, also from `__enter__`. Any other error is logged and refuses
+            with `INTERNAL_ERROR`.
 
     Blocks: must not: the answer waits for it.
 
     Example:
         ```python
+        from contextlib import contextmanager
+
         from streamer_core.markers import hookimpl
 
         class SlowestPlugin:
             def __init__(self, settings, app):
                 self.clock, self.slowest = app.clock, {}
 
-            @hookimpl(wrapper=True)
-            def streamer_receive(self, request):
+            @hookimpl
+            @contextmanager
+            def streamer_around_message(self, request):
                 began = self.clock.monotonic()
                 try:
-                    return (yield)
+                    yield
                 finally:
                     took = self.clock.monotonic() - began
                     self.slowest[request.action] = max(took, self.slowest.get(request.action, 0))
         ```
 
-    Added in 0.1. Implemented by: core defaults, otel, xray.
+    Added in 0.1. Implemented by: otel, xray.
     """
 
 
@@ -101,9 +107,10 @@ def streamer_route(request: Message, handler: HandlerSpec) -> Mode | None:
 def streamer_metadata(request: Request) -> Mapping[str, str] | None:
     """Give metadata that a new request carries from here on.
 
-    Called: once for each request about to be stored: one that was taken, inside `streamer_receive`;
-    or a dead letter's redrive, whose `redriven_from` is set and whose metadata are the old one's. A
-    repeat is asked for too. Not for a sync request that is not stored.
+    Called: once for each request about to be stored: one that was taken, inside
+    `streamer_around_message`; or a dead letter's redrive, whose `redriven_from` is set and whose
+    metadata are the old one's. A repeat is asked for too. Not for a sync request that is not
+    stored.
     Answers (provide): every plugin is asked. What they give is added to the client's own, and
     replaces what has the same name; of two plugins the first in order wins. None: nothing.
 

@@ -22,7 +22,7 @@ FLOORS = [
     ],
     ["streamer_core.model"],
     ["streamer_core.ports"],
-    ["streamer_core.hookspecs", "streamer_core.sections"],
+    ["streamer_core.hookspecs", "streamer_core.sections", "streamer_core.ways"],
     [
         "streamer_core.hooks",
         "streamer_core.settings",

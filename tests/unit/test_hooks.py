@@ -6,7 +6,7 @@ once, so that the order is the same in every run.
 
 import json
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -326,13 +326,14 @@ class Recorder:
     def streamer_route(self) -> None:
         self.note("route")
 
-    @hookimpl(wrapper=True)
-    def streamer_receive(self, request: Any) -> Generator[None, Any, Any]:
-        self.note("receive", request.action, "begins")
+    @hookimpl
+    @contextmanager
+    def streamer_around_message(self, request: Any) -> Iterator[None]:
+        self.note("around_message", request.action, "begins")
         try:
-            return (yield)
+            yield
         finally:
-            self.note("receive", request.action, "ends")
+            self.note("around_message", request.action, "ends")
 
     @hookimpl
     def streamer_metadata(self, request: Any) -> dict[str, str]:
@@ -359,6 +360,15 @@ class Recorder:
     def streamer_park(self, record: Any, error: str) -> bool:
         self.note("park", record["eventID"], error)
         return True
+
+    @hookimpl
+    @contextmanager
+    def streamer_around_call(self, call: Any) -> Iterator[None]:
+        self.note("around_call", call.mode, "begins")
+        try:
+            yield
+        finally:
+            self.note("around_call", call.mode, "ends")
 
     @hookimpl(wrapper=True)
     def streamer_execute(self, call: Any) -> Generator[None, Any, Any]:
@@ -542,20 +552,22 @@ def test_a_sync_request(connected: Stage) -> None:
     assert answer["data"] == {"x": 1}
     assert connected.taken() == [
         *CAME,
-        "receive at_once begins",
+        "around_message at_once begins",
         "limit at_once",
         "authorize call action",
         "route",
         "admit at_once",
         "on_request at_once sync",
+        "around_call sync begins",
         "execute sync begins",
         "deliver progress delivered",
         *SENT,
         "deliver chunk delivered",
         *SENT,
         "execute sync ends",
+        "around_call sync ends",
         "on_metric request.answered",
-        "receive at_once ends",
+        "around_message at_once ends",
         ANSWERED,
     ]
 
@@ -578,7 +590,7 @@ def test_an_async_request(connected: Stage) -> None:
     assert answer["type"] == "acknowledgment"
     assert connected.taken() == [
         *CAME,
-        "receive queued begins",
+        "around_message queued begins",
         "limit queued",
         "authorize call action",
         "authorize priority action",
@@ -586,7 +598,7 @@ def test_an_async_request(connected: Stage) -> None:
         "admit queued",
         "on_request queued async",
         "metadata queued",
-        "receive queued ends",
+        "around_message queued ends",
         "enqueue queued:yes",
         "on_transition None PENDING",
         "on_metric request.accepted",
@@ -598,6 +610,7 @@ def test_an_async_request(connected: Stage) -> None:
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
         "on_metric request.waited",
+        "around_call async begins",
         "execute async begins",
         "deliver progress delivered",
         *SENT,
@@ -607,6 +620,7 @@ def test_an_async_request(connected: Stage) -> None:
         "circuit ledger",
         "on_circuit_change ledger half_open closed",
         "execute async ends",
+        "around_call async ends",
         "on_metric request.executed",
         "on_update 2:complete",
         "deliver complete delivered",
@@ -624,11 +638,13 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
     assert connected.taken() == [
         "on_transition PENDING PROCESSING",
         "on_metric request.waited",
+        "around_call async begins",
         "execute async begins",
         "on_update 1:chunk",
         "deliver chunk delivered",
         *SENT,
         "execute async ends",
+        "around_call async ends",
         "on_metric request.executed",
         "retry 1",
         "deliver progress delivered",
@@ -643,11 +659,13 @@ def test_a_retry_and_a_dead_letter(connected: Stage) -> None:
     assert connected.taken() == [
         "on_transition RETRYING PROCESSING",
         "on_metric request.waited",
+        "around_call async begins",
         "execute async begins",
         "on_update 2:chunk",
         "deliver chunk delivered",
         *SENT,
         "execute async ends",
+        "around_call async ends",
         "on_metric request.executed",
         "retry 2",
         "on_update 3:chunk 4:error",

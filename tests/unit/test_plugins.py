@@ -302,6 +302,14 @@ def test_one_name_is_not_a_list_of_names(install: Install) -> None:
             "    @hookimpl(wrapper=True)\n    def streamer_execute(self, call): ...\n",
             "is a wrapper and has no `yield`",
         ),
+        (
+            "    @hookimpl\n    def streamer_around_call(self):\n        yield\n",
+            "has a `yield`; write `@contextmanager` under `@hookimpl`",
+        ),
+        (
+            "    @hookimpl(wrapper=True)\n    def streamer_around_call(self):\n        yield\n",
+            "cannot be surrounded",
+        ),
     ],
     ids=[
         "misspelt",
@@ -314,6 +322,8 @@ def test_one_name_is_not_a_list_of_names(install: Install) -> None:
         "keyword-only",
         "wrapper by mistake",
         "wrapper without yield",
+        "generator that is no context manager",
+        "wrapper around context managers",
     ],
 )
 def test_a_wrong_implementation_is_refused(code: str, sentence: str, install: Install) -> None:

@@ -118,10 +118,3 @@ def test_where_no_handlers_are_loaded_nobody_can_tell() -> None:
     app = start({"actions": {"reprot.*": {}}})
     app.hooks.hook.streamer_startup(app=app)
     app.close()
-
-
-def test_without_a_section_no_action_is_surrounded() -> None:
-    with start({}) as app:
-        assert len(app.hooks.implementations("streamer_execute")) == 1
-    with start({"actions": {"a": {}}}) as app:
-        assert len(app.hooks.implementations("streamer_execute")) == 2

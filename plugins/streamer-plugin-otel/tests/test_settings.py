@@ -31,7 +31,7 @@ with Streamer.start(
     settings, store=MemoryStore(clock), transport=MemoryTransport(), load_handlers=False
 ) as app:
     loaded = sorted({name for name in sys.modules if name.startswith("opentelemetry.")})
-    told = len(app.hooks.implementations("streamer_receive")) - 1
+    told = len(app.hooks.implementations("streamer_around_message"))
     more = eval(os.environ.get("AFTER", "None"))
 print(json.dumps({"loaded": loaded, "told": told, "more": more}))
 """

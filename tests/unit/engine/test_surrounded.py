@@ -1,5 +1,7 @@
 """What plugins see, and may add, around a message that is taken and a request that is stored."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -30,10 +32,11 @@ class Around:
         self.taken: list[str] = []
         self.written: list[Any] = []
 
-    @hookimpl(wrapper=True)
-    def streamer_receive(self, request: Any) -> Any:
+    @hookimpl
+    @contextmanager
+    def streamer_around_message(self) -> Iterator[None]:
         try:
-            return (yield)
+            yield
         except Refused as error:
             self.taken.append(error.code)
             raise
@@ -145,23 +148,107 @@ def test_a_refusal_is_seen_as_it_is() -> None:
 
 def test_the_frameworks_own_actions_are_not_surrounded() -> None:
     class Never:
-        @hookimpl(wrapper=True)
-        def streamer_receive(self) -> Any:
+        @hookimpl
+        def streamer_around_message(self) -> None:
             pytest.fail("it should not be called")
-            yield
 
     assert Rig(plugins=[Never()]).client().ask("streamer.ping")["type"] == "pong"
 
 
-@pytest.mark.parametrize("hook", ["streamer_receive", "streamer_enqueue"])
-def test_a_wrapper_that_breaks_costs_one_message(hook: str, logs: Lines) -> None:
-    def wrapper(self: object) -> Any:
+class BreaksAroundMessages:
+    @hookimpl
+    @contextmanager
+    def streamer_around_message(self) -> Iterator[None]:
         yield
         raise RuntimeError("broke")
 
-    plugin = type("Breaking", (), {hook: hookimpl(wrapper=True)(wrapper)})()
-    rig = Rig(queued, plugins=[plugin])
+
+class GivesNoContextManager:
+    @hookimpl
+    def streamer_around_message(self) -> str:
+        return "broke"
+
+
+class BreaksAroundWrites:
+    @hookimpl(wrapper=True)
+    def streamer_enqueue(self) -> Any:
+        yield
+        raise RuntimeError("broke")
+
+
+@pytest.mark.parametrize(
+    "plugin", [BreaksAroundMessages, GivesNoContextManager, BreaksAroundWrites]
+)
+def test_what_surrounds_and_breaks_costs_one_message(plugin: type, logs: Lines) -> None:
+    rig = Rig(queued, plugins=[plugin()])
     answer = rig.client().ask("queued", {}, id="q")
     assert code_of(answer) == "INTERNAL_ERROR"
     assert "broke" not in str(answer)
     assert logs[0]["event"] == "message failed"
+
+
+def noting(order: list[str], name: str) -> object:
+    class Noting:
+        @hookimpl
+        @contextmanager
+        def streamer_around_message(self) -> Iterator[None]:
+            order.append(f"message {name} begins")
+            yield
+            order.append(f"message {name} ends")
+
+        @hookimpl
+        @contextmanager
+        def streamer_around_call(self) -> Iterator[None]:
+            order.append(f"call {name} begins")
+            yield
+            order.append(f"call {name} ends")
+
+    return Noting()
+
+
+@pytest.mark.parametrize("names", ["a", "ab", "abc", "abcde"])
+def test_the_first_plugin_is_the_outermost(names: str) -> None:
+    @handler("body")
+    def body() -> None:
+        order.append("body")
+
+    order: list[str] = []
+    # A rig's plugins are asked last to first.
+    rig = Rig(body, plugins=[noting(order, name) for name in reversed(names)])
+    assert rig.client().ask("body")["type"] == "response"
+    entered = [f"{what} {name} begins" for what in ("message", "call") for name in names]
+    left = [one.replace("begins", "ends") for one in reversed(entered)]
+    assert order == [*entered, "body", *left]
+
+
+@pytest.mark.parametrize("hook", ["streamer_around_message", "streamer_around_call"])
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_an_error_cannot_be_made_to_vanish(hook: str, others: int, logs: Lines) -> None:
+    @handler("fails")
+    def fails() -> None:
+        raise Refused("No")
+
+    @hookimpl
+    def around(self: object) -> Any:
+        return suppress(Refused)
+
+    vanishing = type("Vanishing", (), {hook: around})()
+    rig = Rig(fails, plugins=[vanishing, *(noting([], "n") for _ in range(others))])
+    asked = {"options": {"priority": "high"}} if hook == "streamer_around_message" else {}
+    assert code_of(rig.client().ask("fails", **asked)) in {"INTERNAL_ERROR", "PROCESSING_FAILED"}
+    assert "made an error vanish" in str(logs[0])
+
+
+def test_what_is_refused_on_entering_a_call_is_its_failure() -> None:
+    @handler("body")
+    def body() -> None:
+        pytest.fail("it should not be called")
+
+    class Never:
+        @hookimpl
+        @contextmanager
+        def streamer_around_call(self) -> Iterator[None]:
+            raise Reject("not.now", "not now")
+            yield
+
+    assert code_of(Rig(body, plugins=[Never()]).client().ask("body")) == "not.now"

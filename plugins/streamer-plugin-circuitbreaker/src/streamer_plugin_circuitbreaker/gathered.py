@@ -3,7 +3,7 @@
 import threading
 
 from streamer_plugin_circuitbreaker import window as windows
-from streamer_plugin_circuitbreaker.guard import NOTHING, Guard
+from streamer_plugin_circuitbreaker.guard import NOTHING, WELL, Guard
 from streamer_plugin_circuitbreaker.settings import Rules
 from streamer_plugin_circuitbreaker.window import TENTHS, Tally, Window
 
@@ -69,8 +69,9 @@ class Gathered:
         if counts is None:
             counts = self._counts[begins] = [0, 0, 0]
         counts[0] += tally[0]
-        counts[1] += tally[1]
-        counts[2] += tally[2]
+        if tally is not WELL:
+            counts[1] += tally[1]
+            counts[2] += tally[2]
 
     def _window(self) -> Window:
         return {begins: Tally(*counts) for begins, counts in self._counts.items()}

@@ -22,9 +22,9 @@ class Sum:
     def __init__(self) -> None:
         self._sum: float = 0
 
-    def add(self, value: float, _: int) -> None:
-        """Add it."""
-        self._sum += value
+    def add(self, values: Sequence[float], _: Sequence[int]) -> None:
+        """Add them."""
+        self._sum += sum(values)
 
     def written(self) -> Written:
         """Give the sum."""
@@ -38,10 +38,10 @@ class Sizes:
         self._sum: float = 0
         self._times = 0
 
-    def add(self, value: float, times: int) -> None:
-        """Add it."""
-        self._sum += value
-        self._times += times
+    def add(self, values: Sequence[float], times: Sequence[int]) -> None:
+        """Add them."""
+        self._sum += sum(values)
+        self._times += sum(times)
 
     def written(self) -> Written:
         """Give both."""
@@ -54,9 +54,9 @@ class Last:
     def __init__(self) -> None:
         self._last: float = 0
 
-    def add(self, value: float, _: int) -> None:
-        """Put it in the place of the one before."""
-        self._last = value
+    def add(self, values: Sequence[float], _: Sequence[int]) -> None:
+        """Put the last of them in the place of the one before."""
+        self._last = values[-1]
 
     def written(self) -> Written:
         """Give the last."""
@@ -79,14 +79,12 @@ class Values:
         self._passed = 0
         self._greatest = float("-inf")
 
-    def add(self, value: float, _: int) -> None:
-        """Keep it, or pass it over."""
-        self._greatest = max(self._greatest, value)
-        self._passed += 1
-        if self._passed < self._every:
-            return
-        self._passed = 0
-        self._kept.append(value)
+    def add(self, values: Sequence[float], _: Sequence[int]) -> None:
+        """Keep them, or pass over those that are not to be kept."""
+        self._greatest = max(self._greatest, *values)
+        came = self._passed + len(values)
+        self._kept += values[self._every - 1 - self._passed :: self._every]
+        self._passed = came % self._every
         if len(self._kept) >= MOST_KEPT:
             del self._kept[::2]
             self._every *= 2

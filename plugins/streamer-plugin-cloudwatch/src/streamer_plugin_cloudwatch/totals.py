@@ -1,8 +1,9 @@
 """All that was measured since the last write, in bounded memory."""
 
 import threading
-from collections import deque
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any, NamedTuple
 
 from streamer_core.markers import hookimpl
@@ -67,29 +68,40 @@ class Totals:
             self._clear()
         if dropped:
             series[Key(DROPPED, "count", ())] = lost = Sum()
-            lost.add(dropped, 1)
+            lost.add([dropped], [1])
         return series
 
     def _add_up(self) -> None:
-        came, found = self._came, self._found
+        """Add up what came, series by series."""
+        came = self._came
+        sorted_out: dict[Any, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
         for _ in range(len(came)):
             name, value, unit, tags, times = came.popleft()
             try:
-                if not -_GREATEST <= value <= _GREATEST:  # so is what is no number, as NaN
-                    self._dropped += 1
-                    continue
-                as_it_came = (name, unit, *tags.items()) if tags else (name, unit)
-                series = found.get(as_it_came) or self._admitted(as_it_came)
-                series.add(value, times)
-            except (TypeError, OverflowError):
+                values, of_times = sorted_out[(name, unit, *tags.items()) if tags else (name, unit)]
+            except TypeError:  # a tag that cannot be told apart
                 self._dropped += 1
+                continue
+            values.append(value)
+            of_times.append(times)
+        for as_it_came, (values, of_times) in sorted_out.items():
+            self._add(as_it_came, values, of_times)
 
-    def _admitted(self, as_it_came: tuple[Any, ...]) -> Series:
-        """Find the series of what is new.
+    def _add(self, as_it_came: tuple[Any, ...], values: list[float], times: list[int]) -> None:
+        if not (_are_numbers(values) and _are_numbers(times)):
+            good = [one for one in zip(values, times, strict=True) if _are_numbers(one)]
+            self._dropped += len(values) - len(good)
+            if not good:
+                return
+            values, times = map(list, zip(*good, strict=True))
+        series = self._found.get(as_it_came) or self._admitted(as_it_came)
+        if series is None:
+            self._dropped += len(values)
+        else:
+            series.add(values, times)
 
-        Raises:
-            OverflowError: there are too many.
-        """
+    def _admitted(self, as_it_came: tuple[Any, ...]) -> Series | None:
+        """Find the series of what is new; None: there are too many."""
         raw_name, unit, *raw_tags = as_it_came
         name = clean(raw_name)
         named = {clean(tag): value for tag, value in raw_tags}
@@ -100,8 +112,17 @@ class Totals:
         series = self._series.get(key)
         if series is None:
             if len(self._series) >= MOST_SERIES:
-                raise OverflowError(f"{MOST_SERIES} series between two writes")
+                return None
             series = self._series[key] = KINDS.get(unit, Values)()
         if (name, unit, *tags) == as_it_came:  # there are no more of these than series
             self._found[as_it_came] = series
         return series
+
+
+def _are_numbers(those: Sequence[float]) -> bool:
+    """Tell whether all are numbers that CloudWatch takes."""
+    try:
+        # What is no number, as NaN, is neither the least nor the greatest; the sum is none, too.
+        return not isnan(sum(those)) and min(those) >= -_GREATEST and max(those) <= _GREATEST
+    except (TypeError, OverflowError):
+        return False

@@ -4,6 +4,7 @@ Nothing of OpenTelemetry is imported before it is known that somebody takes the 
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -90,13 +91,12 @@ class OtelPlugin:
 
         return set_up(self.settings.endpoint, self.settings.ratio)
 
-    @hookimpl(wrapper=True)
-    def streamer_receive(
+    @hookimpl
+    def streamer_around_message(
         self, request: Message, connection: Connection
-    ) -> Generator[None, Any, Any]:
+    ) -> AbstractContextManager[None]:
         """Trace the taking of a message."""
-        with self._tracing.receiving(request, connection.principal.tenant):
-            return (yield)
+        return self._tracing.receiving(request, connection.principal.tenant)
 
     @hookimpl
     def streamer_metadata(self, request: Request) -> Mapping[str, str]:
@@ -111,14 +111,10 @@ class OtelPlugin:
             stored(answers)
             return answers
 
-    @hookimpl(wrapper=True)
-    def streamer_execute(self, call: Call) -> Generator[None, Any, Any]:
+    @hookimpl
+    def streamer_around_call(self, call: Call) -> AbstractContextManager[None] | None:
         """Trace an attempt; what its handler traces is under it."""
-        around = self._tracing.running(call)
-        if around is None:
-            return (yield)
-        with around:
-            return (yield)
+        return self._tracing.running(call)
 
     @hookimpl(wrapper=True)
     def streamer_deliver(

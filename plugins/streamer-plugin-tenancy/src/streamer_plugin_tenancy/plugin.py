@@ -1,6 +1,7 @@
 """The hooks of tenancy."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -122,22 +123,13 @@ class TenancyPlugin:
             counts += self.usage.counts(name, request)
         return counts
 
-    @hookimpl(wrapper=True)
-    def streamer_execute(self, call: Call) -> Any:
+    @hookimpl
+    def streamer_around_call(self, call: Call) -> AbstractContextManager[None] | None:
         """Let a suspended tenant's queued work wait; gather what is answered at once."""
         if call.request is not None:
             self._wait_if_suspended(call)
-            return (yield)
-        if not self.settings.usage:
-            return (yield)
-        clock = self._app.clock
-        began = clock.monotonic()
-        try:
-            return (yield)
-        finally:
-            seconds = clock.monotonic() - began
-            tenant, action = call.principal.tenant, call.handler.action
-            self.usage.gather(tenant, action, seconds=seconds, size=call.size)
+            return None
+        return self.usage.gathering(call) if self.settings.usage else None
 
     @hookimpl
     def streamer_on_flush(self) -> None:

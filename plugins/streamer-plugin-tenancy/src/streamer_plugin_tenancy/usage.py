@@ -21,6 +21,7 @@ from typing import Literal
 
 from streamer_core.errors import Conflict, StoreError
 from streamer_core.log import get_logger
+from streamer_core.model.call import Call
 from streamer_core.model.counter import Count
 from streamer_core.model.ids import tenant_key
 from streamer_core.model.message import Message
@@ -76,7 +77,7 @@ class Usage:
 
     def __init__(self, store: Store, clock: Clock, *, keep_ms: int, flush_s: float) -> None:
         self._store = store
-        self._clock = clock
+        self.clock = clock
         self._keep_ms = keep_ms
         self._flush_s = flush_s
         self._own_shard = f"{_GATHERED}{int(clock.random() * _SHARDS)}"
@@ -130,13 +131,17 @@ class Usage:
         return (hour + 1) * HOUR_MS + self._keep_ms
 
     def _hour(self) -> int:
-        return self._clock.now() // HOUR_MS
+        return self.clock.now() // HOUR_MS
 
     # -- of requests that are answered at once
 
+    def gathering(self, call: Call) -> "AtOnce":
+        """Surround a request that is answered, and add it at its end."""
+        return AtOnce(self, call)
+
     def gather(self, tenant: str, action: str, *, seconds: float, size: int) -> None:
         """Add a request that was answered."""
-        cell = tenant, self._clock.now() // HOUR_MS, action
+        cell = tenant, self.clock.now() // HOUR_MS, action
         with self._lock:
             amounts = self._gathered.get(cell)
             if amounts is None:
@@ -149,7 +154,7 @@ class Usage:
 
     def _first_of(self, cell: Cell) -> list[float]:
         if not self._gathered:
-            self._due = self._clock.monotonic() + self._flush_s
+            self._due = self.clock.monotonic() + self._flush_s
             self._wanted.set()
         amounts = self._gathered[cell] = [0.0, 0.0, 0.0]
         return amounts
@@ -157,7 +162,7 @@ class Usage:
     def flush(self, *, due_only: bool = False) -> None:
         """Write what was gathered; what the store does not take is lost, never counted twice."""
         with self._lock:
-            if due_only and self._clock.monotonic() < self._due:
+            if due_only and self.clock.monotonic() < self._due:
                 return
             gathered, self._gathered = self._gathered, {}
             self._wanted.clear()
@@ -209,7 +214,7 @@ class Usage:
 
     def read(self, tenant: str, since: int, until: int) -> list[Used]:
         """Give what a tenant used in the hours that begin in [`since`, `until`), in order."""
-        now = self._clock.now()
+        now = self.clock.now()
         first = -(-max(since, now - self._keep_ms - HOUR_MS) // HOUR_MS)
         last = -(-min(until, now + HOUR_MS) // HOUR_MS)
         with TenantScope(None):
@@ -241,6 +246,26 @@ class Usage:
         asked = [self._count(cell, what, shard, 0) for what in WHAT for shard in shards]
         levels = iter(self._store.count(asked).levels)
         return {what: sum(islice(levels, _SHARDS)) for what in WHAT}
+
+
+class AtOnce:
+    """Times a request that is answered at once; a context manager."""
+
+    __slots__ = ("_began", "_call", "_usage")
+
+    def __init__(self, usage: Usage, call: Call) -> None:
+        self._usage = usage
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._began = self._usage.clock.monotonic()
+
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        seconds = self._usage.clock.monotonic() - self._began
+        call = self._call
+        self._usage.gather(
+            call.principal.tenant, call.handler.action, seconds=seconds, size=call.size
+        )
 
 
 def _place(hour: int) -> Sequence[str]:

@@ -5,6 +5,7 @@ Nothing of the SDK is imported before it is known that there is a daemon to send
 
 import os
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -98,27 +99,22 @@ class XRayPlugin:
         decide = Random(self._app.clock.random()).random  # noqa: S311
         self._tracing = Tracing(recorder, self.settings.service, self.settings.ratio, decide)
 
-    @hookimpl(wrapper=True)
-    def streamer_receive(
+    @hookimpl
+    def streamer_around_message(
         self, request: Message, connection: Connection
-    ) -> Generator[None, Any, Any]:
+    ) -> AbstractContextManager[None]:
         """Trace the taking of a message."""
-        with self._tracing.receiving(request, connection.principal.tenant):
-            return (yield)
+        return self._tracing.receiving(request, connection.principal.tenant)
 
     @hookimpl
     def streamer_metadata(self, request: Request) -> Mapping[str, str]:
         """Give the trace header that every later process goes on from."""
         return self._tracing.header_for(request)
 
-    @hookimpl(wrapper=True)
-    def streamer_execute(self, call: Call) -> Generator[None, Any, Any]:
+    @hookimpl
+    def streamer_around_call(self, call: Call) -> AbstractContextManager[None] | None:
         """Trace an attempt; what its handler traces is under it."""
-        around = self._tracing.running(call)
-        if around is None:
-            return (yield)
-        with around:
-            return (yield)
+        return self._tracing.running(call)
 
     @hookimpl(wrapper=True)
     def streamer_deliver(
