@@ -100,6 +100,29 @@ def test_gates_are_all_asked_where_none_refuses(way: str) -> None:
     assert answers == ["yes"]
 
 
+def test_each_is_given_what_it_wants(way: str) -> None:
+    class All:
+        @hookimpl
+        def streamer_authorize(self, principal: Any, verb: Any, resource: Any) -> Any:
+            return principal, verb, resource
+
+    class Turned:
+        @hookimpl
+        def streamer_authorize(self, resource: Any, principal: Any) -> Any:
+            return resource, principal
+
+    class Nothing:
+        @hookimpl
+        def streamer_authorize(self) -> Any:
+            return ()
+
+    manager = Manager()
+    for plugin in (Nothing(), Turned(), All()):
+        manager.register(plugin)
+    ask = getattr(manager, way).streamer_authorize
+    assert ask(principal="p", verb="v", resource="r") == [("p", "v", "r"), ("r", "p"), ()]
+
+
 def test_a_gates_yes_does_not_hide_anothers_no(way: str) -> None:
     manager, asked = asked_of(Gate, True, Forbidden("no"), None)
     with pytest.raises(Forbidden):
