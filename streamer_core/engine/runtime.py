@@ -73,11 +73,8 @@ class Runtime:
         times: int = 1,
     ) -> None:
         """Give a measurement to whoever takes them, as `tell` would in twice the time."""
-        if not (takers := self.hooks.takers):
-            return
-        metric = _tuple(Metric, (name, value, unit, tags, times))  # what its own `__new__` does
-        for take, implementation in takers:
-            try:
-                take(metric)
+        for take, implementation in self.hooks.takers:
+            try:  # of the tuple: what Metric's own `__new__` does
+                take(_tuple(Metric, (name, value, unit, tags, times)))
             except Exception:  # noqa: BLE001 - an observer may fail in any way
                 observer_failed(implementation, "streamer_on_metric")

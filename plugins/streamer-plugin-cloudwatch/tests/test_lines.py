@@ -2,6 +2,7 @@
 
 import math
 import threading
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,19 @@ def test_memory_is_bounded_whatever_is_measured(make: Any) -> None:
     assert made.read().total("name.4999") == 1, "there is room again after a write"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e200, "text", None])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 1e200, 10**400, "text", None, Decimal(2)]
+)
 def test_what_is_no_number_of_cloudwatchs_is_dropped_and_counted(make: Any, value: Any) -> None:
     made = make()
+    take(made, "some.time", 2.5, "ms")
     take(made, "some.time", value, "ms")
     take(made, "some.time", 3, "ms")
+    take(made, "another.time", value, "ms")
     read = made.read()
-    assert read.of("some.time") == [3]
-    assert read.total("metrics.dropped") == 1
+    assert read.of("some.time") == [2.5, 3]
+    assert read.of("another.time") == []
+    assert read.total("metrics.dropped") == 2
 
 
 @pytest.mark.parametrize(

@@ -74,29 +74,29 @@ class Totals:
     def _add_up(self) -> None:
         """Add up what came, series by series."""
         came = self._came
-        sorted_out: dict[Any, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
+        alike: dict[Any, list[Metric]] = defaultdict(list)
         for _ in range(len(came)):
-            name, value, unit, tags, times = came.popleft()
+            metric = came.popleft()
+            name, _value, unit, tags, _times = metric
             try:
-                values, of_times = sorted_out[(name, unit, *tags.items()) if tags else (name, unit)]
+                alike[(name, unit, *tags.items()) if tags else (name, unit)].append(metric)
             except TypeError:  # a tag that cannot be told apart
                 self._dropped += 1
-                continue
-            values.append(value)
-            of_times.append(times)
-        for as_it_came, (values, of_times) in sorted_out.items():
-            self._add(as_it_came, values, of_times)
+        for as_it_came, metrics in alike.items():
+            self._add(as_it_came, metrics)
 
-    def _add(self, as_it_came: tuple[Any, ...], values: list[float], times: list[int]) -> None:
+    def _add(self, as_it_came: tuple[Any, ...], metrics: Sequence[Metric]) -> None:
+        _, values, _, _, times = zip(*metrics, strict=True)
         if not (_are_numbers(values) and _are_numbers(times)):
-            good = [one for one in zip(values, times, strict=True) if _are_numbers(one)]
-            self._dropped += len(values) - len(good)
-            if not good:
-                return
-            values, times = map(list, zip(*good, strict=True))
+            if len(metrics) == 1:
+                self._dropped += 1
+            else:
+                for one in metrics:
+                    self._add(as_it_came, [one])
+            return
         series = self._found.get(as_it_came) or self._admitted(as_it_came)
         if series is None:
-            self._dropped += len(values)
+            self._dropped += len(metrics)
         else:
             series.add(values, times)
 
@@ -122,7 +122,10 @@ class Totals:
 def _are_numbers(those: Sequence[float]) -> bool:
     """Tell whether all are numbers that CloudWatch takes."""
     try:
-        # What is no number, as NaN, is neither the least nor the greatest; the sum is none, too.
-        return not isnan(sum(those)) and min(those) >= -_GREATEST and max(those) <= _GREATEST
+        total = sum(those)
+        # Where one is no number, as NaN, or of another kind, as Decimal, so is the sum.
+        if not isinstance(total, int | float) or isnan(total):
+            return False
+        return min(those) >= -_GREATEST and max(those) <= _GREATEST
     except (TypeError, OverflowError):
         return False
