@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.emulators import EMULATORS
+
 TOGETHER = ("tests/e2e/aws", "plugins/streamer-plugin-apigateway")
-EMULATORS = ("moto", "ministack")
 _IN_CHILDREN = "COVERAGE_PROCESS_CONFIG"  # by which coverage's `patch = subprocess` finds it
 
 _UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -5,20 +5,18 @@ from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from pynamodb.connection import Connection
-from streamer_plugin_dynamodb.database import Database, connect
+from streamer_plugin_dynamodb.database import connect
 from streamer_plugin_dynamodb.store import DynamoStore
-from streamer_plugin_dynamodb.tables import TABLES, definition
 from streamer_plugin_sqlite import SqliteStore
 
 from streamer_core.ports import Clock, Store
-from tests.emulators import CREDENTIALS, REGION, ministack, moto
+from tests.emulators import CREDENTIALS, EMULATORS, REGION, ministack, moto
+from tests.emulators.dynamodb import make_tables
 
 OpenStore = Callable[[Clock], Store]
-EMULATED = ("moto", "ministack")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     the processes of both worlds what each plugin's own tests call here."""
     for item in items:
         store = item.callspec.params.get("open_store") if hasattr(item, "callspec") else None
-        if store in EMULATED or "world" in getattr(item, "fixturenames", ()):
+        if store in EMULATORS or "world" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.uncovered)
 
 
@@ -53,20 +51,14 @@ def connection_to(aws: Callable[[str], str]) -> Callable[[str], Connection]:
     return cache(lambda name: connect(region=REGION, endpoint=aws(name)))
 
 
-@pytest.fixture(params=["sqlite", *EMULATED])
+@pytest.fixture(params=["sqlite", *EMULATORS])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, connection_to: Callable[[str], Connection]
 ) -> OpenStore:
-    """Give a function that opens a store: at each call the same data, as another process would.
-
-    Tables in an emulator end with it.
-    """
+    """Give a function that opens a store: at each call the same data, as another process would."""
     if request.param == "sqlite":
         return partial(SqliteStore, tmp_path / "streamer.db")
-    database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection_to(request.param))
-    for model in TABLES:
-        database.call("create_table", definition(model, database.name(model)))
-    return partial(DynamoStore, database)
+    return partial(DynamoStore, make_tables(connection_to(request.param)))
 
 
 @pytest.fixture(params=["local", "lambda"])

@@ -4,8 +4,9 @@ A dataclass whose settings are plain, as nearly all are, is made without pydanti
 longer than all the rest of a start. Whatever is not plain, and whatever is wrong, pydantic judges.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -98,17 +99,41 @@ def _validated(kind: Any, section: Mapping[str, Any], where: str) -> Any:
     from pydantic import ValidationError  # noqa: PLC0415
 
     try:
-        if not is_dataclass(kind):
-            return kind.model_validate(dict(section))
-        from pydantic import ConfigDict, TypeAdapter  # noqa: PLC0415
-
-        # A dataclass cannot be given a configuration, but takes that of what holds it.
-        adapter = TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid"))
-        return adapter.validate_python((dict(section),))[0]
+        made = _read(kind, section)
     except ValidationError as error:
         raise ConfigurationError(
             "; ".join(_sentence(kind, where, problem) for problem in error.errors())
         ) from None
+    if places := list(_miscounted(section, made)):
+        raise ConfigurationError(
+            "; ".join(f"{where} {'.'.join(place)}: write a number" for place in places)
+        )
+    return made
+
+
+def _read(kind: Any, section: Mapping[str, Any]) -> Any:
+    if not is_dataclass(kind):
+        return kind.model_validate(dict(section))
+    from pydantic import ConfigDict, TypeAdapter  # noqa: PLC0415
+
+    # A dataclass cannot be given a configuration, but takes that of what holds it.
+    adapter = TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid"))
+    return adapter.validate_python((dict(section),))[0]
+
+
+def _miscounted(given: Any, made: Any, *place: str) -> Iterator[tuple[str, ...]]:
+    """Give the places where `true` was read as 1, or `false` as 0: pydantic does so for all numbers
+    unless it is strict, which it then is with text from the environment, too."""
+    if isinstance(given, bool):
+        if isinstance(made, int | float | timedelta) and not isinstance(made, bool):
+            yield place
+    elif isinstance(given, Mapping):
+        for name, one in given.items():
+            inner = made.get(name) if isinstance(made, Mapping) else getattr(made, name, None)
+            yield from _miscounted(one, inner, *place, name)
+    elif isinstance(given, list) and isinstance(made, list | tuple):
+        for number, (one, inner) in enumerate(zip(given, made, strict=False)):
+            yield from _miscounted(one, inner, *place, str(number))
 
 
 def _sentence(kind: Any, where: str, problem: Any) -> str:

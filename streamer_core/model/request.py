@@ -127,8 +127,11 @@ class Failure:
         return replace(self, message=self.message[:_SHORT_CHARS], trace="", details=None)
 
 
-def joined(failures: tuple[Failure, ...], failure: Failure) -> tuple[Failure, ...]:
-    """Add an attempt's error to those of a request: all of the last ten, of the others in short."""
+def joined(failures: tuple[Failure, ...], failure: Failure | None) -> tuple[Failure, ...]:
+    """Add an attempt's error, where it has one, to those of a request: all of the last ten, of the
+    others in short."""
+    if failure is None:
+        return failures
     kept = (*failures, failure)[-KEPT_FAILURES:]
     return (*(one.shortened() for one in kept[:-KEPT_TRACES]), *kept[-KEPT_TRACES:])
 

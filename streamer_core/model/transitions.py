@@ -137,7 +137,7 @@ def finished(
     kept = request.changed(
         progress=newest(request.progress, progress),
         ran_ms=_ran_ms(request, now),
-        failures=joined(request.failures, failure) if failure else request.failures,
+        failures=joined(request.failures, failure),
     )
     return _ended(kept, status, updates, now=now, expires_at=expires_at)
 
@@ -173,7 +173,7 @@ def requeued(
         lease_until=None,
         worker=None,
         ran_ms=_ran_ms(request, now),
-        failures=joined(request.failures, failure) if failure else request.failures,
+        failures=joined(request.failures, failure),
     )
     return replace(moved, request=back)
 

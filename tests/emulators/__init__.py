@@ -16,6 +16,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+EMULATORS = ("moto", "ministack")
+"""Their names, as parameters of tests."""
+
 PYTHON = Path(sys.prefix, "emulators", "bin", "python")
 REGION = "us-east-1"
 CREDENTIALS = {

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
@@ -89,6 +90,8 @@ VALUES = st.one_of(
 
 @given(st.dictionaries(st.sampled_from([*Plain.__dataclass_fields__]), VALUES, max_size=3))
 def test_a_section_is_what_pydantic_makes_of_it(section: dict[str, Any]) -> None:
+    """But for booleans that it would take for numbers."""
+    assume(not any(isinstance(section.get(name), bool) for name in ("number", "share")))
     try:
         (theirs,) = STRICT.validate_python((section,))
     except ValidationError:
@@ -193,6 +196,12 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     wait: Ms = Field(default=1000, gt=0)
+    port: Annotated[int, Field(lt=65536)] | None = None
+    flag: bool | int = False
+    pause: timedelta = timedelta(0)
+    inner: Inner = Inner()
+    shares: dict[str, list[float]] = Field(default_factory=dict)
+    open: Any = None
 
 
 def test_a_model_takes_durations_too() -> None:
@@ -200,6 +209,44 @@ def test_a_model_takes_durations_too() -> None:
     for wrong in ("0s", "soon"):
         with pytest.raises(ConfigurationError, match="here wait: "):
             validate_section(Model, {"wait": wrong}, "here")
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        (Plain, "number"),
+        (Plain, "share"),
+        (Plain, "table.one"),
+        (Plain, "tables.0.one"),
+        (Plain, "named.a.one"),
+        (Model, "port"),
+        (Model, "pause"),
+        (Model, "inner.one"),
+        (Model, "shares.a.1"),
+    ],
+)
+def test_a_boolean_is_no_number(kind: Any, setting: str, value: bool) -> None:
+    section: Any = value
+    for step in reversed(setting.split(".")):
+        section = [0] * int(step) + [section] if step.isdecimal() else {step: section}
+    with pytest.raises(ConfigurationError) as caught:
+        validate_section(kind, section, "streamer.toml: [plugins.x]")
+    assert str(caught.value) == f"streamer.toml: [plugins.x] {setting}: write a number"
+
+
+def test_where_a_boolean_may_stand() -> None:
+    section = {"flag": True, "open": {"a": [True]}, "inner": {}}
+    made = validate_section(Model, section, "here")
+    assert (made.flag, made.open) == (True, {"a": [True]})
+    assert validate_section(Plain, {"flag": True, "number": "1"}, "here").flag
+    assert validate_section(Plain, {"flag": "yes", "share": "1"}, "here").flag
+
+
+def test_a_boolean_is_no_duration() -> None:
+    for kind in (Plain, Model):
+        with pytest.raises(ConfigurationError, match="here wait: True is not a duration; write '2"):
+            validate_section(kind, {"wait": True}, "here")
 
 
 def test_plain_settings_need_no_pydantic() -> None:

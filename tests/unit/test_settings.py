@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from streamer_core.errors import ConfigurationError
+from streamer_core.records import record
 from streamer_core.settings import CoreSettings, Settings, validate_section
 
 
@@ -133,6 +134,8 @@ def test_the_digest_is_of_what_the_file_says(tmp_path: Path) -> None:
         ("[streamer]\nlease = 0", "lease: "),
         ("[streamer]\nlease = [1]", "lease: "),
         ("[streamer]\nchunk_buffer = 0", "chunk_buffer: "),
+        ("[streamer]\nchunk_buffer = true", "[streamer] chunk_buffer: write a number"),
+        ("[streamer]\nlease = true", "lease: True is not a duration"),
         ("[streamer]\nmax_message_bytes = 5", "max_message_bytes: "),
         ('[streamer]\nlease = "1s"', "heartbeat: must be shorter than lease"),
         ('[streamer]\nhandlers = "a.b"', 'handlers: write a list, as in handlers = ["…"]'),
@@ -195,6 +198,21 @@ def test_a_value_is_never_shown(section: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"here api_k.*: ") as caught:
         validate_section(Section, section, "here")
     assert "hunter2" not in str(caught.value)
+
+
+@record
+class Switches:
+    on: bool = False
+    number: int = 0
+    numbers: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize("yes", ["1", "true", "yes"])
+def test_text_of_the_environment_is_read(tmp_path: Path, yes: str) -> None:
+    environ = {"STREAMER_PLUGINS__X__ON": yes, "STREAMER_PLUGINS__X__NUMBER": "1"}
+    settings = load(write(tmp_path, ""), STREAMER_PLUGINS__X__NUMBERS="[1]", **environ)
+    made = validate_section(Switches, settings.plugins["x"], "here")
+    assert made == Switches(on=True, number=1, numbers=(1,))
 
 
 def test_settings_from_values() -> None:

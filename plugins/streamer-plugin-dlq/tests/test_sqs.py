@@ -15,12 +15,12 @@ from streamer_plugin_dlq.wanted import Wanted
 from streamer_core.errors import ConfigurationError, StoreError, StreamerError
 from streamer_core.ports import SystemClock
 from streamer_core.testing import MemoryStore
-from tests.emulators import REGION
+from tests.emulators import EMULATORS, REGION
 
 REF = "7" * 32
 
 
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=EMULATORS)
 def client(
     request: pytest.FixtureRequest, aws: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> Any:

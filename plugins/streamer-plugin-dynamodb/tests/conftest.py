@@ -1,16 +1,16 @@
 """Tables of their own for each test: on two emulators, or where STREAMER_TEST_AWS_ENDPOINT says."""
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 from pynamodb.connection import Connection
 from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import Database, connect
-from streamer_plugin_dynamodb.tables import TABLES, definition
+from streamer_plugin_dynamodb.tables import TABLES
 
-from tests.emulators import REGION
+from tests.emulators import EMULATORS, REGION
+from tests.emulators.dynamodb import make_tables
 
 ELSEWHERE = os.environ.get("STREAMER_TEST_AWS_ENDPOINT")
 """`https://dynamodb.us-east-1.amazonaws.com` or DynamoDB Local's; then the environment's
@@ -19,7 +19,7 @@ credentials are used, and tables that begin with `streamer-test-` are made and d
 MakeDatabase = Callable[[], Database]
 
 
-@pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else ["moto", "ministack"])
+@pytest.fixture(scope="session", params=[ELSEWHERE] if ELSEWHERE else EMULATORS)
 def endpoint(request: pytest.FixtureRequest, aws: Callable[[str], str]) -> str:
     """Give the address of something that speaks DynamoDB."""
     return ELSEWHERE or aws(request.param)
@@ -33,17 +33,12 @@ def connection(endpoint: str) -> Connection:
 
 @pytest.fixture
 def new_database(connection: Connection) -> Iterator[MakeDatabase]:
-    """Give a function that makes tables at each call: those of `create`, without protection.
-
-    An emulator's are there at once, and end with it.
-    """
+    """Give a function that makes tables at each call; where they are real, it waits for them."""
     made: list[Database] = []
 
     def make() -> Database:
-        database = Database(f"streamer-test-{uuid.uuid4().hex[:12]}-", connection)
+        database = make_tables(connection)
         made.append(database)
-        for model in TABLES:
-            database.call("create_table", definition(model, database.name(model)))
         if ELSEWHERE:
             there = connection.client.get_waiter("table_exists")
             for model in TABLES:

@@ -85,6 +85,15 @@ def test_what_is_no_key(door: OpenDoor, put: Put, logs: Lines) -> None:
     assert logs[-1]["problem"] == "a secret must have at least 32 bytes"
 
 
+def test_a_public_key_there_is_no_secret(door: OpenDoor, put: Put, logs: Lines) -> None:
+    """Whoever knows it, and everybody may, could sign with it."""
+    public = key_of("RS256").public_pem.split("-----")[2].strip()
+    opened = door(keys=[put("ssm", public)], timeout="10s")
+    forged = opened.sign_text(json.dumps(opened.claims()), key=public.encode())
+    assert isinstance(opened.refusal(forged), Unavailable)
+    assert "write the key in PEM" in logs[-1]["problem"]
+
+
 def test_without_botocore_it_says_what_to_install(
     door: OpenDoor, monkeypatch: pytest.MonkeyPatch, logs: Lines
 ) -> None:

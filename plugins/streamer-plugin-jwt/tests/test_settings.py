@@ -1,8 +1,8 @@
 """What stops the start, and in which words; and what a start does not load."""
 
-import json
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from streamer_plugin_jwt.places import is_allowed
 from streamer_plugin_jwt.settings import JwtSettings
 from streamer_plugin_jwt.testing import key_of
@@ -135,25 +135,62 @@ def _certificate() -> str:
     return made.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 
-PUBLIC: dict[str, Callable[[], str]] = {
+def _in_ssh() -> str:
+    public = key_of("EdDSA").private.public_key()
+    return str(public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
+
+
+def _der(made: bytes) -> str:
+    return b64encode(made).decode()
+
+
+IN_OTHER_FORMS: dict[str, Callable[[], str]] = {
     "without the lines of PEM": lambda: key_of("RS256").public_pem.split("-----")[2],
     "a certificate without them": lambda: _certificate().split("-----")[2],
+    "a private key without them": lambda: key_of("ES256").private_pem.split("-----")[2],
+    "a short one in one line": lambda: "".join(key_of("EdDSA").public_pem.splitlines()[1:-1]),
+    "of PKCS 1": lambda: _der(
+        key_of("RS256").private.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
+    ),
     "with words before it": lambda: f"Bag Attributes\n{key_of('ES256').public_pem}",
-    "for SSH": lambda: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGl5b3VyLWtleS1pcy1ub3Qtc2VjcmV0 me",
+    "PEM in base64": lambda: _der(key_of("ES256").public_pem.encode()),
+    "for SSH": lambda: f"{_in_ssh()} me",
+    "for SSH, without a word": lambda: _in_ssh().split()[1],
+    "of who may log in": lambda: f"restrict,pty {_in_ssh()} me",
+    "of RFC 4716": lambda: f"---- BEGIN SSH2 PUBLIC KEY ----\n{_in_ssh().split()[1]}",
+    "for SSH, and broken": lambda: "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItb",
 }
 
 
-@pytest.mark.parametrize("what", PUBLIC)
-def test_a_public_key_is_never_a_secret(
-    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, logs: Any, what: str
+@pytest.mark.parametrize("what", IN_OTHER_FORMS)
+def test_a_key_in_another_form_stops_the_start(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Whoever knows it, and everybody may, could sign with it."""
-    public = PUBLIC[what]()
-    monkeypatch.setenv("PUBLIC", public)
-    opened = door(keys=["env:PUBLIC"])
-    forged = opened.sign_text(json.dumps(opened.claims()), key=public.strip().encode())
-    assert opened.refusal(forged).http_status == 503
-    assert "it is a public key: write it in PEM" in logs[-1]["problem"]
+    """As a secret it would let in whoever knows it, and nobody else."""
+    text = IN_OTHER_FORMS[what]()
+    monkeypatch.setenv("OTHER", f" {text}\n")
+    says = r"env:OTHER: write the key in PEM, .* or as a JWK"
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        door(keys=["env:OTHER"])
+    assert text[-20:] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "ssh-gateway: of 32 bytes or more, as must be",
+        _der(b"\x30\x1e" + bytes(range(30))),
+        _der(b"\x30\x1f\x30" + bytes(range(29))),
+        "MIIB" * 11,
+    ],
+)
+def test_a_secret_may_be_any_text(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """Base64 or not, and whatever it begins with."""
+    monkeypatch.setenv("SECRET", secret)
+    opened = door(keys=["env:SECRET"])
+    assert opened.lets_in(opened.sign(secret))
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from streamer_plugin_dynamodb import deployment
-from streamer_plugin_dynamodb.database import Database, connect
+from streamer_plugin_dynamodb.database import connect
 from streamer_plugin_dynamodb.store import DynamoStore
-from streamer_plugin_dynamodb.tables import TABLES, definition
 
 from streamer_core.ports import Clock, Store
 from streamer_core.testing import ManualClock
-from tests.emulators import REGION
+from tests.emulators import EMULATORS, REGION
+from tests.emulators.dynamodb import make_tables
 
 Start = Callable[..., Any]
 OpenStore = Callable[[Clock], Store]
@@ -70,9 +69,7 @@ class Metered:
         self.calls: Counter[str] = Counter()
         connection = connect(region=REGION, endpoint=address)
         connection.client.meta.events.register("before-send.dynamodb.*", self._send)
-        self.database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection)
-        for model in TABLES:
-            self.database.call("create_table", definition(model, self.database.name(model)))
+        self.database = make_tables(connection)
         self.calls.clear()
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> None:
@@ -83,7 +80,7 @@ class Metered:
         return sum(n for operation, n in self.calls.items() if "Get" not in operation)
 
 
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=EMULATORS)
 def metered(request: pytest.FixtureRequest, aws: Callable[[str], str]) -> Iterator[Metered]:
     metered = Metered(aws(request.param))
     yield metered

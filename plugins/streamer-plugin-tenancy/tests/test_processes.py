@@ -6,12 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from pynamodb.connection import Connection
-from streamer_plugin_dynamodb.database import Database
-from streamer_plugin_dynamodb.tables import TABLES, definition
+
+from tests.emulators.dynamodb import make_tables
 
 pytestmark = pytest.mark.uncovered
 
@@ -26,10 +25,7 @@ def place(
     """Give a quota of the day, smaller where the store is slow, and where that store is."""
     if request.param == "sqlite":
         return ["60", str(tmp_path / "streamer.db")]
-    database = Database(f"streamer-test-{uuid4().hex[:12]}-", connection_to(request.param))
-    for model in TABLES:
-        database.call("create_table", definition(model, database.name(model)))
-    return ["12", database.prefix, aws(request.param)]
+    return ["12", make_tables(connection_to(request.param)).prefix, aws(request.param)]
 
 
 def test_processes_at_once_keep_to_the_quotas(place: list[str]) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from streamer_plugin_dynamodb import deployment
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.store import DynamoStore
-from streamer_plugin_dynamodb.tables import TABLES, Connections, Subscriptions, definition
+from streamer_plugin_dynamodb.tables import TABLES, Connections, Subscriptions
 from streamer_plugin_local.testing import Talk, running_gateway, write_project
 from streamer_plugin_sqlite import SqliteStore
 
@@ -25,7 +25,8 @@ from streamer_core.plugins import Found
 from streamer_core.ports import Query
 from streamer_core.testing import MemoryTransport
 from streamer_core.testing.contracts.build import a_request
-from tests.emulators import REGION
+from tests.emulators import EMULATORS, REGION
+from tests.emulators.dynamodb import make_tables
 from tests.unit.harness import Client, Rig, Wire, code_of, handler, mirror
 
 FOUND = (
@@ -79,15 +80,11 @@ def text_of(database: Database, *tables: Any) -> str:
     return json.dumps(found, default=repr)
 
 
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=EMULATORS)
 def place(request: pytest.FixtureRequest, aws: Callable[[str], str]) -> Iterator[Place]:
     endpoint = aws(request.param)
     connection = connect(region=REGION, endpoint=endpoint)
-    name = f"streamer-test-{uuid4().hex[:12]}-"
-    made = Place(endpoint, Database(name, connection), Database(f"{name}acme-", connection))
-    for database in (made.shared, made.own):
-        for model in TABLES:
-            database.call("create_table", definition(model, database.name(model)))
+    made = Place(endpoint, make_tables(connection), make_tables(connection))
     yield made
     for database in (made.shared, made.own):
         deployment.delete(database)

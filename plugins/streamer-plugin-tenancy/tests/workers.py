@@ -47,6 +47,17 @@ SETTINGS = Settings.of(
 
 OpenStore = Callable[[Clock], Store]
 
+DAY_MS = 24 * HOUR_MS
+UNTIL_NOON_MS = (DAY_MS // 2 - SystemClock().now()) % DAY_MS
+
+
+class AfterNoon(SystemClock):
+    """Goes as the machine's does, from the next noon on, in all processes: a quota of the day is of
+    one day, and the store forgets nothing too soon."""
+
+    def now(self) -> int:
+        return super().now() + UNTIL_NOON_MS
+
 
 class Anybody:
     """Lets everybody in."""
@@ -66,7 +77,7 @@ def step(payload: dict[str, Any], ctx: Context) -> None:
 
 def started(open_store: OpenStore) -> Streamer:
     """Start an application on the store."""
-    clock = SystemClock()
+    clock = AfterNoon()
     store, transport = open_store(clock), MemoryTransport()
     app = Streamer(SETTINGS, store=store, transport=transport, clock=clock, load_handlers=False)
     register(app.hooks, "anybody", Anybody(), "a test")

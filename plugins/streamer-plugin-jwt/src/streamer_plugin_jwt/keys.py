@@ -4,19 +4,17 @@ Imported with the first token: PyJWT and cryptography take longer than all the r
 """
 
 import json
-from base64 import b64decode
-from contextlib import suppress
 from dataclasses import field
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509 import load_der_x509_certificate
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from streamer_core.records import record
 from streamer_plugin_jwt import algorithms
+from streamer_plugin_jwt.sight import IN_ANOTHER_FORM, is_in_another_form
 
 MOST_KEYS = 100
 _LEAST_RSA_BITS, _MOST_RSA_BITS = 2048, 8192
@@ -55,20 +53,9 @@ def read(text: str, kid: str | None = None) -> tuple[Key, ...]:
         return (_of_pem(text, kid),)
     if text.startswith("{"):
         return _of_json(text, kid)
-    if _is_public(text):
-        raise BadKey("it is a public key: write it in PEM, from its -----BEGIN PUBLIC KEY----- on")
+    if is_in_another_form(text):
+        raise BadKey(IN_ANOTHER_FORM)
     return (_of_secret(text.encode(), kid),)
-
-
-def _is_public(text: str) -> bool:
-    """Tell whether it is a public key, or certificate, in other clothes: everybody may know it."""
-    if "-----BEGIN " in text or text.startswith(("ssh-", "ecdsa-")):
-        return True
-    for load in (serialization.load_der_public_key, load_der_x509_certificate):
-        with suppress(Exception):
-            load(b64decode("".join(text.split()), validate=True))
-            return True
-    return False
 
 
 def _of_json(text: str, kid: str | None) -> tuple[Key, ...]:

@@ -81,7 +81,7 @@ class Issuer:
                 # The text is left out: it may be a secret.
                 yield (
                     f"keys: number {number + 1} is no place; write env:NAME, file:PATH, "
-                    f"secretsmanager:NAME or ssm:NAME"
+                    f"secretsmanager:NAME or ssm:NAME, or a public key in PEM or as a JWK"
                 )
         for name in self.algorithms:
             if name not in ALGORITHMS:

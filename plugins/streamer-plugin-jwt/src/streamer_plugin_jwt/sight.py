@@ -11,6 +11,9 @@ _BEGINS_PEM = "-----BEGIN "
 _PEM = re.compile(
     r"-----BEGIN ((?:(?:RSA|EC) )?(?:PUBLIC|PRIVATE) KEY)-----\s([A-Za-z0-9+/=\s]+)-----END \1-----"
 )
+_ELSEWHERE = re.compile(r"-{4} ?BEGIN |(?:^|\s)(?:sk-)?(?:ssh-(?:rsa|dss|ed\d+)|ecdsa-sha2-)")
+"""PEM behind something else, RFC 4716's armour, and a line of OpenSSH's."""
+
 _MEMBERS = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "oct": {"k"}}
 """What a JWK of each type must have: RFC 7518, 6, and RFC 8037, 2."""
 
@@ -20,6 +23,10 @@ _NO_PEM = (
     "or an open private one"
 )
 _NO_JWK = "write a whole JWK, or a key set"
+IN_ANOTHER_FORM = (
+    "write the key in PEM, from its line -----BEGIN … on, or as a JWK: in this form it is not read "
+    "and is no secret"
+)
 
 
 def problem_of(text: str) -> str | None:
@@ -28,9 +35,29 @@ def problem_of(text: str) -> str | None:
         return None if _may_be_pem(text) else _NO_PEM
     if text.startswith("{"):
         return None if _may_be_jwk(text) else _NO_JWK
+    if is_in_another_form(text):
+        return IN_ANOTHER_FORM
     if len(text.encode()) < _LEAST:
         return f"a secret must have at least {_LEAST} bytes; `openssl rand -hex 32` makes one"
     return None
+
+
+def is_in_another_form(text: str) -> bool:
+    """Tell whether it is a key or certificate as others write it: who takes it for a secret lets in
+    whoever knows a public key, and that may be everybody.
+
+    In bare base64 that is DER, what OpenSSH has in its lines, or PEM encoded once more. One random
+    secret in millions looks like it.
+    """
+    if _ELSEWHERE.search(text):
+        return True
+    try:
+        data = b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        return False
+    # In it comes a SEQUENCE first, or a number: the version, or RSA's modulus.
+    is_der = _is_whole(data) and data[_head(data) :][:1] in (b"\x30", b"\x02")
+    return is_der or data.startswith((b"\0\0\0", b"-----BEGIN "))
 
 
 def _may_be_pem(text: str) -> bool:
@@ -48,9 +75,14 @@ def _is_whole(data: bytes) -> bool:
     """Tell whether it is a SEQUENCE in DER that ends where its length says (X.690, 8.1.3)."""
     if len(data) < 2 or data[0] != 0x30:
         return False
-    more = data[1] & 0x7F if data[1] & 0x80 else 0
-    length = int.from_bytes(data[2 : 2 + more]) if more else data[1]
-    return len(data) == 2 + more + length
+    head = _head(data)
+    length = int.from_bytes(data[2:head]) if head > 2 else data[1]
+    return len(data) == head + length
+
+
+def _head(data: bytes) -> int:
+    """Give how many bytes its tag and its length take."""
+    return 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
 
 
 def _may_be_jwk(text: str) -> bool:

@@ -11,7 +11,7 @@ from streamer_core.model.update import NewUpdate
 from streamer_core.ports import Held, Store
 from streamer_core.ports.clock import Clock
 from streamer_core.testing.clock import ManualClock
-from streamer_core.testing.contracts.build import DAY_MS, LEASE_MS, a_request, an_end
+from streamer_core.testing.contracts.build import DAY_MS, LEASE_MS, a_request, an_end, an_error
 
 OpenStore = Callable[[Clock], Store]
 
@@ -83,6 +83,17 @@ def completed(
         fence=held.fence,
         expires_at=store.clock.now() + DAY_MS,
         lapsed=lapsed,
+    )
+
+
+def stopped(store: Store, held: Request) -> Held:
+    """Finish a held request that was asked to stop."""
+    return store.finish(
+        held.ref,
+        Status.CANCELLED,
+        [an_error(store.clock)],
+        fence=held.fence,
+        expires_at=store.clock.now() + DAY_MS,
     )
 
 

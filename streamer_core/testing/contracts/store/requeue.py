@@ -20,6 +20,7 @@ from streamer_core.testing.contracts.store.base import (
     StoreRules,
     claimed,
     running,
+    stopped,
     stored,
 )
 
@@ -113,13 +114,7 @@ class RequeueRules(StoreRules):
         with pytest.raises(Conflict):
             store.requeue(held.ref, fence=held.fence, due_at=clock.now(), spend=True)
         assert stored(store, held.ref) == flagged
-        store.finish(
-            held.ref,
-            Status.CANCELLED,
-            [an_error(clock)],
-            fence=held.fence,
-            expires_at=clock.now() + DAY_MS,
-        )
+        stopped(store, held)
 
     def test_a_lapsed_one_needs_a_lapsed_lease(self, store: Store, clock: ManualClock) -> None:
         """LostLease until the lease is over; then the old holder has lost it."""

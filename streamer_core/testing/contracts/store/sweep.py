@@ -1,7 +1,6 @@
 """What the sweeper looks for."""
 
 from streamer_core.model.message import Priority
-from streamer_core.model.request import Status
 from streamer_core.ports import Change, ChangeKind, Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
@@ -12,7 +11,13 @@ from streamer_core.testing.contracts.build import (
     an_error,
     eventually,
 )
-from streamer_core.testing.contracts.store.base import StoreRules, claimed, completed, running
+from streamer_core.testing.contracts.store.base import (
+    StoreRules,
+    claimed,
+    completed,
+    running,
+    stopped,
+)
 
 
 class SweepRules(StoreRules):
@@ -80,13 +85,7 @@ class SweepRules(StoreRules):
         clock.advance(100)
         assert list(store.cancelling(asked_at)) == []
         assert [request.ref for request in store.cancelling(asked_at + 1)] == [held.ref]
-        store.finish(
-            held.ref,
-            Status.CANCELLED,
-            [an_error(clock)],
-            fence=held.fence,
-            expires_at=clock.now() + DAY_MS,
-        )
+        stopped(store, held)
         assert list(store.cancelling(clock.now())) == []
 
     def test_cancelling_is_bounded(self, store: Store, clock: ManualClock) -> None:
