@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from streamer_core.errors import ConfigurationError, ItemTooLarge, StoreError
@@ -31,10 +30,8 @@ class DlqPlugin:
     manifest = Manifest()
 
     def __init__(self, settings: DlqSettings, app: Any) -> None:
-        if settings.queues and find_spec("botocore") is None:
-            raise ConfigurationError(
-                '[plugins.dlq] queues needs botocore; try: pip install "streamer-plugin-dlq[sqs]"'
-            )
+        if settings.queues:
+            _need_botocore()
         self.settings = settings
         self._app = app
 
@@ -150,3 +147,12 @@ class DlqPlugin:
 
     def _count(self, action: str, code: str, kept: int = 1) -> None:
         self._app.runtime.measure("dlq.kept", kept, tags={"action": action, "code": code})
+
+
+def _need_botocore() -> None:
+    from importlib.util import find_spec  # noqa: PLC0415 - with queues alone
+
+    if find_spec("botocore") is None:
+        raise ConfigurationError(
+            '[plugins.dlq] queues needs botocore; try: pip install "streamer-plugin-dlq[sqs]"'
+        )
