@@ -69,8 +69,8 @@ def streamer_on_sweep() -> None:
                 self.app.store.put_value("last-round", self.app.clock.now())
         ```
 
-    Added in 0.1. Implemented by: dlq (finds what it was not told of), jwt (ends the connections of
-    revoked tokens).
+    Added in 0.1. Implemented by: dlq (finds what it was not told of, and empties queues), jwt (ends
+    the connections of revoked tokens).
     """
 
 

@@ -327,6 +327,5 @@ def test_a_queue_that_cannot_be_reached_is_told_of(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     done = run(project, "collect", code=1)
     assert "http://127.0.0.1:1/q: EndpointConnectionError" in done.stderr

@@ -98,6 +98,7 @@ def test_any_message_is_kept(body: str, ref: str, details: Any) -> None:
     assert (letter.entry.ref, letter.details) == (ref, details)
     assert (letter.entry.id, letter.entry.at) == ("m-1", 1545082649183)
     assert (letter.entry.source, letter.entry.kind) == ("queue", "shop-parking")
+    assert letter.entry.code == entry.GIVEN_UP
     hidden = entry.of_message(message(body), "https://sqs/1/q", DlqSettings(payload=False))
     assert hidden.entry.ref == ref
 

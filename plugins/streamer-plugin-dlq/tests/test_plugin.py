@@ -1,5 +1,6 @@
 """What the plugin does in a process: what it is told of, and what it finds."""
 
+import sys
 import threading
 from typing import Any
 
@@ -378,8 +379,8 @@ def test_the_console_shows_the_newest(plugged: Any) -> None:
         ({"redact": ["card."]}, "redact: 'card.' is no name"),
         ({"redact": "card"}, 'redact: write a list, as in redact = \\["…"\\]'),
         *(
-            ({"queues": [queue]}, "queues: each is an address, as in https://sqs")
-            for queue in ("parking", "https://", "https://sqs.aws", "https:///x", "https://a/b c")
+            ({"queues": [queue]}, f"queues: '{queue}' is no name of a queue, as in shop-parking")
+            for queue in ("", "a b", "https://", "https://sqs.aws", "https:///x", "https://a/b c")
         ),
         ({"redacted": ["card"]}, "did you mean 'redact'?"),
     ],
@@ -389,10 +390,22 @@ def test_a_bad_setting_stops_the_start(section: dict[str, Any], sentence: str) -
         validate_section(DlqSettings, section, "[plugins.dlq]")
 
 
+def started(**section: Any) -> Streamer:
+    given = {"store": MemoryStore(Rig().clock), "transport": MemoryTransport()}
+    settings = Settings.of({"plugins": ["dlq"]}, {"dlq": section})
+    return Streamer.start(settings, **given, load_handlers=False)
+
+
+def test_queues_without_botocore_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(ConfigurationError, match=r'try: pip install "streamer-plugin-dlq\[sqs\]"'):
+        started(queues=["shop-parking"])
+    with started() as app:
+        assert app.plugins == ["dlq"]
+
+
 def test_without_settings_it_keeps_all_for_a_month() -> None:
-    store = MemoryStore(Rig().clock)
-    given = {"store": store, "transport": MemoryTransport(), "load_handlers": False}
-    with Streamer.start(Settings.of({"plugins": ["dlq"]}), **given) as app:
+    with started() as app:
         plugin = app.hooks.get_plugin("dlq")
         assert isinstance(plugin, DlqPlugin)
         assert plugin.settings == DlqSettings(keep=30 * 86_400_000, payload=True)

@@ -1,23 +1,28 @@
-"""Emptying queues, on emulators of SQS."""
+"""Emptying queues into the dead letters, on emulators of SQS: each minute, and at once."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
-from streamer_plugin_dlq import sqs
-from streamer_plugin_dlq.letters import Letters
-from streamer_plugin_dlq.settings import DlqSettings
+from streamer_plugin_dlq import collecting, sqs
+from streamer_plugin_dlq.collecting import Collector
 from streamer_plugin_dlq.wanted import Wanted
 
-from streamer_core.errors import ConfigurationError, StoreError, StreamerError
-from streamer_core.ports import SystemClock
-from streamer_core.testing import MemoryStore
+from streamer_core.errors import StoreError
+from streamer_core.markers import hookimpl
+from streamer_core.model.call import Metric
+from tests.conftest import Lines
 from tests.emulators import EMULATORS, REGION
+from tests.unit.harness import Rig
 
 REF = "7" * 32
+CENTURY_MS = 100 * 365 * 86_400_000
+"""The emulators' time is today's, and the rig's is not."""
 
 
 @pytest.fixture(params=EMULATORS)
@@ -30,78 +35,251 @@ def client(
 
 
 @pytest.fixture
-def queue(client: Any) -> Iterator[str]:
-    attributes = {"VisibilityTimeout": "0"}
-    url: str = client.create_queue(QueueName=f"q-{uuid4().hex[:8]}", Attributes=attributes)[
-        "QueueUrl"
-    ]
-    yield url
-    client.delete_queue(QueueUrl=url)
+def make_queue(client: Any) -> Iterator[Callable[[], str]]:
+    """Give a function that makes a queue, and gives its address."""
+    made: list[str] = []
+
+    def make() -> str:
+        attributes = {"VisibilityTimeout": "0"}
+        answer = client.create_queue(QueueName=f"q-{uuid4().hex[:8]}", Attributes=attributes)
+        made.append(answer["QueueUrl"])
+        return made[-1]
+
+    yield make
+    for queue in made:
+        client.delete_queue(QueueUrl=queue)
 
 
-def test_a_queue_is_emptied_and_each_message_kept_once(
-    client: Any, queue: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for n in range(12):
+@pytest.fixture
+def queue(make_queue: Callable[[], str]) -> str:
+    return make_queue()
+
+
+def put(client: Any, queue: str, count: int) -> None:
+    for n in range(count):
         client.send_message(QueueUrl=queue, MessageBody=json.dumps({"ref": REF, "n": n}))
-    clock = SystemClock()
-    store = MemoryStore(clock)
-    letters = Letters(store, clock, 86_400_000)
-    settings = DlqSettings(queues=(queue,), region=REGION)
-    # It ends after some are kept, before any is deleted: they come again.
-    monkeypatch.setattr(sqs, "_HELD_S", 0)
-    store.faults.fail_next("put_value", StoreError("no disk"), after=True, times=1)
-    with pytest.raises(StoreError):
-        sqs.collect(letters, settings, queue)
-    assert sqs.collect(letters, settings, queue) == 12
-    assert sqs.collect(letters, settings, queue) == 0
-    found = [letters.find(one.id) for one in letters.all(Wanted(source="queue"))]
-    numbers = [letters.details(kept)["n"] for kept in found if kept]
-    assert sorted(numbers) == list(range(12))
-    assert {one.entry.ref for one in found if one} == {REF}
 
 
-def test_a_message_that_was_kept_and_not_deleted_is_not_kept_again(
-    client: Any, queue: str, monkeypatch: pytest.MonkeyPatch
+def name_of(queue: str) -> str:
+    return queue.rpartition("/")[2]
+
+
+def given(*queues: str) -> dict[str, Any]:
+    return {"queues": queues, "region": REGION, "keep": CENTURY_MS}
+
+
+def numbers(plugin: Any) -> list[int]:
+    """Give what the dead letters from queues hold."""
+    found = [plugin.letters.find(one.id) for one in plugin.letters.all(Wanted(source="queue"))]
+    assert all(kept.entry.ref == REF for kept in found)
+    return sorted(plugin.letters.details(kept)["n"] for kept in found)
+
+
+def counted(rig: Rig) -> float:
+    told: list[Metric] = [what["metric"] for what in rig.seen.of("metric")]
+    kept = [one for one in told if one.name == "dlq.kept"]
+    assert all(one.tags == {"action": "none", "code": "GIVEN_UP"} for one in kept)
+    return sum(one.value for one in kept)
+
+
+def told_of(logs: Lines) -> list[str]:
+    assert "observer failed" not in [line["event"] for line in logs]
+    return [line["reason"] for line in logs if line["event"] == "a queue was not collected"]
+
+
+# -- each minute
+
+
+def test_messages_land_by_a_sweep_alone(
+    client: Any, make_queue: Callable[[], str], plugged: Any, logs: Lines
 ) -> None:
-    client.send_message(QueueUrl=queue, MessageBody="{}")
-    clock = SystemClock()
-    letters = Letters(MemoryStore(clock), clock, 86_400_000)
-    settings = DlqSettings(queues=(queue,), region=REGION)
+    named, addressed = make_queue(), make_queue()
+    rig = Rig()
+    plugin = plugged(rig, **given(name_of(named), addressed))
+    put(client, named, 2)
+    put(client, addressed, 1)
+    rig.app.sweep()
+    assert numbers(plugin) == [0, 0, 1]
+    kinds = {one.kind for one in plugin.letters.all(Wanted())}
+    assert kinds == {name_of(named), name_of(addressed)}
+    assert counted(rig) == 3
+    put(client, named, 1)
+    rig.app.sweep()
+    assert len(numbers(plugin)) == counted(rig) == 4
+    assert told_of(logs) == []
+
+
+def test_a_round_takes_so_many_and_the_next_goes_on(
+    client: Any, make_queue: Callable[[], str], plugged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MOST_BATCHES", 1)
+    full, other = make_queue(), make_queue()
+    rig = Rig()
+    plugin = plugged(rig, **given(full, other))
+    put(client, full, 12)
+    put(client, other, 1)
+    rig.app.sweep()
+    assert len(numbers(plugin)) == 11
+    rig.app.sweep()
+    assert len(numbers(plugin)) == 13
+
+
+def test_a_slow_queue_leaves_the_next_its_share_of_the_time(
+    client: Any, make_queue: Callable[[], str], plugged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = make_queue(), make_queue()
+    rig = Rig()
+    plugin = plugged(rig, **given(slow, other))
+    put(client, slow, 21)
+    put(client, other, 1)
+    receive = sqs.Queues.receive
+
+    def slowly(queues: sqs.Queues, queue: str, *, wait_s: int) -> Any:
+        assert wait_s == 0, "a round waits for none"
+        if queue == slow:
+            rig.clock.advance(1_500)
+        return receive(queues, queue, wait_s=wait_s)
+
+    monkeypatch.setattr(sqs.Queues, "receive", slowly)
+    rig.app.sweep()
+    assert len(numbers(plugin)) == 21, "two batches within two seconds, and the other's one"
+
+
+def test_a_queue_that_is_not_there_hurts_no_other(
+    client: Any, queue: str, plugged: Any, logs: Lines
+) -> None:
+    rig = Rig()
+    plugin = plugged(rig, **given("not-there", f"{queue}-neither", queue))
+    put(client, queue, 1)
+    rig.app.sweep()
+    assert numbers(plugin) == [0]
+    missing = ("NonExistentQueue", "QueueDoesNotExist")
+    for queue_, reason in zip(("not-there", f"{queue}-neither"), told_of(logs), strict=True):
+        assert reason.startswith(f"{queue_}: ")
+        assert reason.endswith(missing)
+    rig.app.sweep()
+    assert len(told_of(logs)) == 4, "once a round"
+    # It is found as soon as somebody has made it.
+    made = client.create_queue(QueueName="not-there")["QueueUrl"]
+    put(client, made, 1)
+    rig.app.sweep()
+    client.delete_queue(QueueUrl=made)
+    assert numbers(plugin) == [0, 0]
+    assert len(told_of(logs)) == 5
+
+
+def test_a_crash_between_keeping_and_deleting_keeps_one_only(
+    client: Any, queue: str, plugged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqs, "_HELD_S", 0)
-    keep = letters.keep
+    put(client, queue, 1)
+    first = Rig()
+    crashing = plugged(first, **given(queue))
+    keep = crashing.letters.keep
 
     def crash(letter: Any) -> bool:
         keep(letter)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(letters, "keep", crash)
+    monkeypatch.setattr(crashing.letters, "keep", crash)
     with pytest.raises(KeyboardInterrupt):
-        sqs.collect(letters, settings, queue)
-    monkeypatch.setattr(letters, "keep", keep)
-    assert sqs.collect(letters, settings, queue) == 0
-    assert len(list(letters.all(Wanted()))) == 1
+        first.app.sweep()
+    second = Rig(beside=first)
+    plugin = plugged(second, **given(queue))
+    second.app.sweep()
+    assert numbers(plugin) == [0]
     assert "Messages" not in client.receive_message(QueueUrl=queue)
 
 
-def test_a_queue_that_is_not_there_is_told_of(client: Any, queue: str) -> None:
-    clock = SystemClock()
-    letters = Letters(MemoryStore(clock), clock, 1)
-    with pytest.raises(StreamerError, match=f"{queue}-not: .*NonExistentQueue"):
-        sqs.collect(letters, DlqSettings(region=REGION), f"{queue}-not")
+def test_where_the_store_fails_messages_stay(
+    client: Any, queue: str, plugged: Any, logs: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqs, "_HELD_S", 0)
+    rig = Rig()
+    plugin = plugged(rig, **given(queue))
+    put(client, queue, 3)
+    rig.store.faults.fail_next("put_value", StoreError("no disk"))
+    rig.app.sweep()
+    assert numbers(plugin) == []
+    assert [line["event"] for line in logs if line["level"] == "error"] == ["observer failed"]
+    rig.app.sweep()
+    assert numbers(plugin) == [0, 1, 2]
 
 
-def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+# -- at once
+
+
+def test_all_of_a_queue_is_moved(
+    client: Any, queue: str, plugged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MOST_BATCHES", 1)
+    rig = Rig()
+    plugin = plugged(rig, **given(queue))
+    put(client, queue, 12)
+    collector = Collector(plugin.letters, plugin.settings, rig.clock)
+    assert collector.empty(queue) == 12
+    assert collector.empty(queue) == 0
+    assert numbers(plugin) == list(range(12))
+
+
+# -- without SQS
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing in the environment but where nobody listens."""
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    clock = SystemClock()
-    letters = Letters(MemoryStore(clock), clock, 1)
-    with pytest.raises(ConfigurationError, match=r"\[plugins.dlq\] queues: .*region"):
-        sqs.collect(letters, DlqSettings(), "https://sqs/q")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
-def test_without_botocore_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "botocore.session", None)
-    clock = SystemClock()
-    with pytest.raises(ConfigurationError, match=r'pip install "streamer-plugin-dlq\[sqs\]"'):
-        sqs.collect(Letters(MemoryStore(clock), clock, 1), DlqSettings(), "https://sqs/q")
+class Sweeps:
+    """Has rounds of its own."""
+
+    rounds = 0
+
+    @hookimpl
+    def streamer_on_sweep(self) -> None:
+        self.rounds += 1
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        (REGION, "q: EndpointConnectionError"),
+        (None, "[plugins.dlq] queues: You must specify a region."),
+    ],
+)
+def test_what_cannot_be_reached_is_told_of_and_hurts_no_other_round(
+    plugged: Any, logs: Lines, region: str | None, reason: str
+) -> None:
+    rig, seen = Rig(), Sweeps()
+    plugged(rig, queues=("q",), region=region)
+    rig.plug(seen)
+    rig.app.sweep()
+    assert told_of(logs) == [reason]
+    rig.app.sweep()
+    assert told_of(logs) == [reason] * 2, "once a round"
+    assert seen.rounds == 2
+
+
+_SWEEP = """
+import sys
+from streamer_core import Settings, Streamer
+from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
+
+given = {"store": MemoryStore(ManualClock()), "transport": MemoryTransport()}
+with Streamer.start(Settings.of({"plugins": ["dlq"]}), **given, load_handlers=False) as app:
+    app.sweep()
+costly = {"botocore", "streamer_plugin_dlq.collecting", "streamer_plugin_dlq.sqs"}
+assert "streamer_plugin_dlq.rounds" in sys.modules
+sys.exit(" ".join(costly & set(sys.modules)) or None)
+"""
+
+
+def test_without_queues_nothing_of_it_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", _SWEEP], stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr

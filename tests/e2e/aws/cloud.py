@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from streamer_plugin_dlq.letters import Letters
+from streamer_plugin_dlq.settings import DlqSettings
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.store import DynamoStore
 
@@ -82,12 +84,18 @@ class Cloud:
         self.api_id = self._made("Api")
         self.url = f"{address.replace('http://', 'ws://')}/_aws/execute-api/{self.api_id}/prod"
         self.timers, self.parking = self._made("Timers"), self._made("Parking")
+        self.dead_timers = self._made("DeadTimers")
         self._answer()
 
     @cached_property
     def store(self) -> DynamoStore:
         """Give a store on the deployment's tables."""
         return DynamoStore(self.database, SystemClock())
+
+    @cached_property
+    def letters(self) -> Letters:
+        """Give the dead letters on the deployment's tables."""
+        return Letters(self.store, self.store.clock, DlqSettings().keep)
 
     def invoke(self, name: str, event: Mapping[str, Any]) -> Any:
         """Call a function, wait for it, and give its answer."""
@@ -165,6 +173,11 @@ class Cloud:
             if resource["Type"] == "AWS::Serverless::Function":
                 name = Path(resource["Properties"]["CodeUri"]).name
                 resource["Properties"]["CodeUri"] = str(self.bundles[name])
+        (collecting,) = wanted["Resources"]["CollectPolicy"]["Properties"]["PolicyDocument"][
+            "Statement"
+        ]
+        # AWS has no such action: sqs:DeleteMessage allows it (API reference of SQS, AddPermission).
+        collecting["Action"].append("sqs:DeleteMessageBatch")
         everywhere = wanted["Globals"]["Function"]
         everywhere["Runtime"] = "provided.al2023"  # another would be looked for as a container
         everywhere["Environment"]["Variables"] |= {
@@ -183,7 +196,7 @@ class Cloud:
         command = [
             *(str(SAM), "deploy", "--template-file", str(path), "--stack-name", STACK),
             *("--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
-            *("--parameter-overrides", f"Prefix={PREFIX}"),
+            *("--parameter-overrides", f"Prefix={PREFIX}", "CollectDeadLetters=true"),
         ]
         done = subprocess.run(
             command,

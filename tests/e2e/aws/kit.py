@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from typing import Any
 
+from streamer_plugin_dlq.entry import Entry
+
 from tests.e2e.aws.cloud import Cloud
 from tests.e2e.kit.wire import Wire, wired
 
@@ -29,3 +31,9 @@ def new_id() -> str:
 
 def chunks(wire: Wire, name: str) -> list[Any]:
     return [one["data"]["step"] for one in wire.by_request[name] if one["type"] == "chunk"]
+
+
+def details(cloud: Cloud, entry: Entry) -> Any:
+    kept = cloud.letters.find(entry.id)
+    assert kept is not None
+    return cloud.letters.details(kept)

@@ -1,15 +1,16 @@
 """What streams, workers and clients do wrong, and what becomes of a request all the same."""
 
 import asyncio
-import json
 import time
 from typing import Any
 
 import pytest
+from streamer_plugin_dlq.entry import STREAM
+from streamer_plugin_dlq.wanted import Wanted
 
 from streamer_core.model.request import Request, Status
 from tests.e2e.aws.cloud import PREFIX, Cloud
-from tests.e2e.aws.kit import chunks, joined, new_id, scenario
+from tests.e2e.aws.kit import chunks, details, joined, new_id, scenario
 from tests.e2e.kit.bounds import soon
 from tests.samples import aws_events
 
@@ -60,8 +61,8 @@ async def test_a_poisoned_record_holds_up_none_behind_it(cloud: Cloud) -> None:
     poison = aws_events.inserted(2, change={"S": "due"}, queue={"N": "7"})
     answer = await called(cloud, "processor", aws_events.stream(request, poison, due(new_id(), 3)))
     assert answer == {"batchItemFailures": []}
-    parked = await asyncio.to_thread(cloud.messages, cloud.parking)
-    assert [json.loads(one) for one in parked] == [poison]
+    (entry,) = await asyncio.to_thread(list, cloud.letters.all(Wanted(source=STREAM)))
+    assert details(cloud, entry) == poison
 
 
 @scenario

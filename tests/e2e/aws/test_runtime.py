@@ -21,6 +21,7 @@ from streamer_core.model.request import Request, Status
 from streamer_core.ports import Change, ChangeKind, SystemClock
 from streamer_core.testing.contracts.build import DAY_MS, a_request
 from tests.e2e.aws.cloud import Cloud
+from tests.e2e.aws.conftest import SECRETS
 from tests.e2e.aws.kit import new_id
 from tests.e2e.kit.bounds import eventually
 from tests.e2e.kit.processes import children
@@ -62,6 +63,7 @@ def store(cloud: Cloud) -> Iterator[DynamoStore]:
 def environment(cloud: Cloud, store: DynamoStore) -> dict[str, str]:
     return {
         **CREDENTIALS,
+        **SECRETS,
         "AWS_ENDPOINT_URL": cloud.address,
         "STREAMER_STORE": "dynamodb",
         "STREAMER_TRANSPORT": "apigateway",

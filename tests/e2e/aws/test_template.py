@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from streamer_plugin_apigateway.settings import ApiGatewaySettings
+from streamer_plugin_dlq.settings import DlqSettings
 from streamer_plugin_dynamodb import DynamoPlugin, deployment
 from streamer_plugin_dynamodb.stream import FILTER
 from websockets.exceptions import InvalidStatus
@@ -29,6 +30,7 @@ _SETTINGS = {
     "STREAMER_": CoreSettings,
     "STREAMER_PLUGINS__DYNAMODB__": DynamoPlugin.Settings,
     "STREAMER_PLUGINS__APIGATEWAY__": ApiGatewaySettings,
+    "STREAMER_PLUGINS__DLQ__": DlqSettings,
 }
 _ALL = (
     *("BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem"),
@@ -169,6 +171,24 @@ def test_whatever_may_be_done_names_what_it_is_done_to(resources: Mapping[str, A
         assert {one["Ref"] for one in role["ManagedPolicyArns"]} <= set(policies), name
 
 
+def test_the_sweeper_reads_queues_only_where_it_is_asked_to(resources: Mapping[str, Any]) -> None:
+    variables = resources["SweeperFunction"]["Properties"]["Environment"]["Variables"]
+    queues = {"Fn::Sub": '["${Parking}", "${DeadTimers}"]'}
+    assert variables == {
+        "STREAMER_PLUGINS__DLQ__QUEUES": {"Fn::If": ["CollectsDeadLetters", queues, _NO_VALUE]}
+    }
+    assert resources["CollectPolicy"]["Condition"] == "CollectsDeadLetters"
+
+
+def test_what_the_sweeper_takes_out_of_a_queue_is_an_alarm(resources: Mapping[str, Any]) -> None:
+    """It takes what comes within a minute: what is visible then may never be counted."""
+    alarms = of_kind(resources, "AWS::CloudWatch::Alarm")
+    metrics = ["NumberOfMessagesReceived", "ApproximateNumberOfMessagesVisible"]
+    for name in ("DeadTimersAlarm", "ParkingAlarm"):
+        assert alarms[name]["MetricName"] == {"Fn::If": ["CollectsDeadLetters", *metrics]}
+        assert (alarms[name]["Statistic"], alarms[name]["Threshold"]) == ("Sum", 1)
+
+
 def test_no_timer_is_given_again_to_another_worker_while_one_has_it(
     resources: Mapping[str, Any],
 ) -> None:
@@ -242,6 +262,14 @@ def test_no_function_may_do_what_it_has_no_need_of(cloud: Cloud, function: str) 
         assert not cloud.allowed(role, tables + table, _ALL) & set(actions), table
     # What is asked is understood: this all of them may do.
     assert cloud.allowed(role, f"{tables}connections", _ALL) >= {"DeleteItem", "GetItem"}
+
+
+def test_the_sweeper_may_empty_what_nobody_else_reads(cloud: Cloud) -> None:
+    actions = ("ReceiveMessage", "DeleteMessage", "SendMessage", "PurgeQueue", "DeleteQueue")
+    empties, sends = {"ReceiveMessage", "DeleteMessage"}, {"SendMessage"}
+    for queue, may in (("parking", empties), ("timers-dead", empties), ("timers", sends)):
+        assert cloud.allowed("SweeperRole", f"sqs:{PREFIX}{queue}", actions) == may, queue
+    assert cloud.allowed("ProcessorRole", f"sqs:{PREFIX}parking", actions) == sends
 
 
 @pytest.mark.parametrize(
@@ -329,7 +357,7 @@ def test_a_bundle_holds_what_its_function_needs_and_no_more(cloud: Cloud) -> Non
             assert not (bundle / left_out).exists(), (name, left_out)
         frozen = json.loads((bundle / "streamer.frozen.json").read_text("utf-8"))
         assert {one["name"] for one in frozen["plugins"]} == {
-            *("apigateway", "circuitbreaker", "cloudwatch", "dynamodb"),
+            *("apigateway", "circuitbreaker", "cloudwatch", "dlq", "dynamodb", "jwt"),
             *("ratelimit", "tenancy", "tokens"),
         }
         assert frozen["handlers"] == ["jobs", "reports"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from streamer_core.errors import ItemTooLarge, StoreError
+from streamer_core.errors import ConfigurationError, ItemTooLarge, StoreError
 from streamer_core.log import get_logger
 from streamer_core.markers import hookimpl
 from streamer_core.model.call import Health, Panel
@@ -13,6 +13,7 @@ from streamer_core.model.request import Failure, Request, Status, joined
 from streamer_plugin_dlq.settings import DlqSettings
 
 if TYPE_CHECKING:
+    from streamer_plugin_dlq.collecting import Collector
     from streamer_plugin_dlq.keeper import Keeper
     from streamer_plugin_dlq.letters import Letters
 
@@ -29,6 +30,8 @@ class DlqPlugin:
     manifest = Manifest()
 
     def __init__(self, settings: DlqSettings, app: Any) -> None:
+        if settings.queues:
+            _need_botocore()
         self.settings = settings
         self._app = app
 
@@ -41,12 +44,14 @@ class DlqPlugin:
 
     @hookimpl
     def streamer_on_sweep(self) -> None:
-        """Keep what nobody was told of."""
+        """Keep what nobody was told of, and what lies in the queues."""
         from streamer_plugin_dlq import rounds  # noqa: PLC0415 - for whoever sweeps
 
         missed = rounds.look(self._app.store, self._app.clock, self._keep_missed)
         if missed:
             get_logger().warning("dead letters were missed, and are kept now", missed=missed)
+        if self.settings.queues:
+            self._collector.round(self._count_given_up)
 
     @hookimpl(tryfirst=True)
     def streamer_park(self, record: Mapping[str, Any], error: str) -> bool | None:
@@ -112,6 +117,12 @@ class DlqPlugin:
 
         return Keeper(self._keep)
 
+    @cached_property
+    def _collector(self) -> "Collector":
+        from streamer_plugin_dlq.collecting import Collector  # noqa: PLC0415
+
+        return Collector(self.letters, self.settings, self._app.clock)
+
     def _keep(self, request: Request) -> bool:
         from streamer_plugin_dlq import entry  # noqa: PLC0415
 
@@ -129,5 +140,19 @@ class DlqPlugin:
             self._count(request.action, request.failures[-1].code)
         return missed
 
-    def _count(self, action: str, code: str) -> None:
-        self._app.runtime.measure("dlq.kept", tags={"action": action, "code": code})
+    def _count_given_up(self, kept: int) -> None:
+        from streamer_plugin_dlq.entry import GIVEN_UP  # noqa: PLC0415
+
+        self._count("none", GIVEN_UP, kept)
+
+    def _count(self, action: str, code: str, kept: int = 1) -> None:
+        self._app.runtime.measure("dlq.kept", kept, tags={"action": action, "code": code})
+
+
+def _need_botocore() -> None:
+    from importlib.util import find_spec  # noqa: PLC0415 - with queues alone
+
+    if find_spec("botocore") is None:
+        raise ConfigurationError(
+            '[plugins.dlq] queues needs botocore; try: pip install "streamer-plugin-dlq[sqs]"'
+        )

@@ -12,6 +12,7 @@ from streamer_core.cli.project import Project
 from streamer_core.errors import Conflict, NotFound
 from streamer_core.records import record
 from streamer_plugin_dlq import choosing, handling, shown
+from streamer_plugin_dlq.collecting import Collector
 from streamer_plugin_dlq.entry import REQUEST, Entry
 from streamer_plugin_dlq.letters import CURSOR, Letters
 from streamer_plugin_dlq.settings import DlqSettings
@@ -176,12 +177,13 @@ def discard(desk: Desk, /, *, dry_run: bool, yes: bool, **given: Any) -> None:
 @click.command()
 @pass_desk
 def collect(desk: Desk) -> None:
-    """Move what lies in the queues of [plugins.dlq] to the dead letters."""
-    from streamer_plugin_dlq import sqs  # noqa: PLC0415 - and botocore, where there are queues
+    """Move all that lies in the queues of [plugins.dlq] to the dead letters, at once.
 
+    The sweeper does so each minute.
+    """
     if not desk.settings.queues:
-        raise Problem("[plugins.dlq] queues names none", hint='queues = ["https://sqs.…"]')
-    with desk.open() as (_, letters):
+        raise Problem("[plugins.dlq] queues names none", hint='queues = ["shop-parking"]')
+    with desk.open() as (app, letters):
+        collector = Collector(letters, desk.settings, app.clock)
         for queue in desk.settings.queues:
-            moved = sqs.collect(letters, desk.settings, queue)
-            click.echo(f"{queue}: {moved} collected")
+            click.echo(f"{queue}: {collector.empty(queue)} collected")

@@ -17,6 +17,8 @@ REQUEST, STREAM, QUEUE = "request", "stream", "queue"
 REDRIVEN, REPLAYED, DISCARDED = "redriven", "replayed", "discarded"
 UNREADABLE = "UNREADABLE"
 """The code of what nobody can read."""
+GIVEN_UP = "GIVEN_UP"
+"""The code of a queue's message: what others put aside."""
 
 _MOST_CHARS = 1000
 
@@ -34,7 +36,7 @@ class Entry:
         action, tenant, user: the request's.
         created_at: when the request was accepted.
         code, kind, message: the last failure's code, class and text for clients; of a record why
-            it cannot be read; of a message `kind` is its queue.
+            it cannot be read; of a message `kind` is its queue's name.
         attempts: how many were made.
         redacted: something of it was left out.
         done: empty, or how it was dealt with: `redriven`, `replayed`, `discarded`.
@@ -116,6 +118,7 @@ def of_message(message: Mapping[str, Any], queue: str, settings: DlqSettings) ->
         at=int(message["Attributes"]["SentTimestamp"]),
         source=QUEUE,
         ref=_named_in(body) or "",
+        code=GIVEN_UP,
         kind=queue.rpartition("/")[2],
         redacted=kept != body,
     )

@@ -13,7 +13,7 @@ from streamer_core.model.request import Request, Status
 from streamer_core.ports import Clock, Page, Query, Store
 
 PAGE = 50
-MOST_S = 8.0
+MOST_S = 6.0
 """How long a round goes on: the sweeper's own must come soon."""
 
 _PLACE = "dlq/round"

@@ -6,7 +6,7 @@ from streamer_core.records import record
 from streamer_core.sections import Ms
 
 _DAY_MS = 86_400_000
-_QUEUE = re.compile(r"https?://[^/\s]+/\S*[^/\s]$")
+_QUEUE = re.compile(r"https?://[^/\s]+/\S*[^/\s]|[A-Za-z0-9_-]{1,80}(\.fifo)?")
 
 
 @record
@@ -18,7 +18,7 @@ class DlqSettings:
         payload: whether payload and metadata are kept.
         redact: names of fields that are blanked, wherever they lie: `password`, or the last names
             of a path, `card.number`.
-        queues: the addresses of SQS queues that `streamer dlq collect` empties.
+        queues: the names or addresses of SQS queues that are emptied into the dead letters.
         region: of the queues; left out: what the AWS environment says.
     """
 
@@ -34,8 +34,9 @@ class DlqSettings:
         for path in self.redact:
             if not all(path.split(".")):
                 raise ValueError(f"redact: {path!r} is no name, nor names joined by dots")
-        for address in self.queues:
-            if not _QUEUE.match(address):
+        for queue in self.queues:
+            if not _QUEUE.fullmatch(queue):
                 raise ValueError(
-                    "queues: each is an address, as in https://sqs.eu-central-1.amazonaws.com/…/name"
+                    f"queues: {queue!r} is no name of a queue, as in shop-parking, nor its "
+                    f"address, as in https://sqs.eu-central-1.amazonaws.com/…/shop-parking"
                 )

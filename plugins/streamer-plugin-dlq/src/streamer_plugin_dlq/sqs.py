@@ -1,71 +1,94 @@
-"""Emptying SQS queues of what others put aside."""
+"""Queues of SQS."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from streamer_core.errors import ConfigurationError, StreamerError
-from streamer_plugin_dlq import entry
-from streamer_plugin_dlq.letters import Letters
-from streamer_plugin_dlq.settings import DlqSettings
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
+
+from streamer_core.errors import StreamerError
 
 _HELD_S = 60
 """How long a message is kept from others while it is stored here."""
+_CONNECT_S, _READ_S = 2, 5
+_AT_ONCE = 10
+"""A receive's most: API reference of SQS, ReceiveMessage."""
 
 
-def collect(letters: Letters, settings: DlqSettings, queue: str) -> int:
-    """Move all messages of a queue to the dead letters; give how many.
+class QueueError(StreamerError):
+    """SQS cannot be reached, or says no. The text names the queue."""
 
-    A message is deleted once it is kept, and its id is its key: where this ends in between, it
-    comes again, and is kept once.
+
+class Queues:
+    """The queues of a region, each by its name or its address.
 
     Raises:
-        ConfigurationError: botocore is not there, or does not know where the queue is.
-        StreamerError: SQS cannot be reached, or says no.
+        QueueError: botocore does not know where they are.
     """
-    client, moved = _client(settings), 0
-    while messages := _received(client, queue):
-        for message in messages:
-            moved += letters.keep(entry.of_message(message, queue, settings))
+
+    def __init__(self, region: str | None) -> None:
+        try:
+            self._client = get_session().create_client(
+                "sqs",
+                region_name=region,
+                config=Config(
+                    connect_timeout=_CONNECT_S,
+                    read_timeout=_READ_S,
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                ),
+            )
+        except BotoCoreError as error:
+            raise QueueError(f"[plugins.dlq] queues: {error}") from None
+        self._addresses: dict[str, str] = {}
+
+    def receive(self, queue: str, *, wait_s: int) -> Sequence[Mapping[str, Any]]:
+        """Take ten messages at most, hidden from others for a minute.
+
+        Args:
+            wait_s: how long SQS waits for the first, and so asks all servers of the queue; 0 asks a
+                few of them, so that none may come though there are some.
+
+        Raises:
+            QueueError: SQS cannot be reached, or says no.
+        """
+        answer = _ask(
+            queue,
+            self._client.receive_message,
+            QueueUrl=self._address(queue),
+            MaxNumberOfMessages=_AT_ONCE,
+            WaitTimeSeconds=wait_s,
+            VisibilityTimeout=_HELD_S,
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
+        found: Sequence[Mapping[str, Any]] = answer.get("Messages", ())
+        return found
+
+    def delete(self, queue: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Delete what was received.
+
+        Raises:
+            QueueError: SQS cannot be reached, or says no.
+        """
         done = [
             {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)
         ]
-        _ask(client.delete_message_batch, QueueUrl=queue, Entries=done)
-    return moved
+        address = self._address(queue)
+        _ask(queue, self._client.delete_message_batch, QueueUrl=address, Entries=done)
+
+    def _address(self, queue: str) -> str:
+        if "/" in queue:
+            return queue
+        if queue not in self._addresses:
+            answer = _ask(queue, self._client.get_queue_url, QueueName=queue)
+            self._addresses[queue] = answer["QueueUrl"]
+        return self._addresses[queue]
 
 
-def _received(client: Any, queue: str) -> Sequence[Mapping[str, Any]]:
-    answer = _ask(
-        client.receive_message,
-        QueueUrl=queue,
-        MaxNumberOfMessages=10,
-        WaitTimeSeconds=1,  # asks all servers of the queue, not a few of them
-        VisibilityTimeout=_HELD_S,
-        MessageSystemAttributeNames=["SentTimestamp"],
-    )
-    found: Sequence[Mapping[str, Any]] = answer.get("Messages", ())
-    return found
-
-
-def _ask(call: Callable[..., Mapping[str, Any]], **given: Any) -> Mapping[str, Any]:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
+def _ask(queue: str, call: Callable[..., Mapping[str, Any]], **given: Any) -> Mapping[str, Any]:
     try:
         return call(**given)
-    except (BotoCoreError, ClientError) as error:
-        answer = getattr(error, "response", {})
-        why = answer.get("Error", {}).get("Code") or type(error).__name__
-        raise StreamerError(f"{given['QueueUrl']}: {why}") from error
-
-
-def _client(settings: DlqSettings) -> Any:
-    try:
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - with queues alone
-        from botocore.session import get_session  # noqa: PLC0415
-    except ImportError:
-        raise ConfigurationError(
-            '[plugins.dlq] queues needs botocore; try: pip install "streamer-plugin-dlq[sqs]"'
-        ) from None
-    try:
-        return get_session().create_client("sqs", region_name=settings.region)
+    except ClientError as error:
+        raise QueueError(f"{queue}: {error.response['Error']['Code']}") from error
     except BotoCoreError as error:
-        raise ConfigurationError(f"[plugins.dlq] queues: {error}") from None
+        raise QueueError(f"{queue}: {type(error).__name__}") from error
