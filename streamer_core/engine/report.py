@@ -210,7 +210,12 @@ class StoredExecution(Execution):
             return list(self._chunks), (self._snapshot if self._snapshot.n else None)
 
     def forget_buffered(self) -> None:
-        """Forget what is not stored yet: the next run starts at the checkpoint before it."""
+        """Forget what is not stored yet: the next run starts at the checkpoint before it.
+
+        Raises:
+            StoreError: it cannot be found out what an earlier write has stored, and is to be sent.
+        """
+        self.settle_doubt()
         with self._lock:
             self._chunks.clear()
             self._snapshot = replace(

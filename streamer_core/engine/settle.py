@@ -144,7 +144,6 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> Finis
 def _give_back(execution: StoredExecution, outcome: GiveBack) -> Finish | None:
     rt, request = execution.rt, execution.request
     state = Store.unchanged
-    execution.settle_doubt()  # what it finds stored must not be forgotten with what is not
     if outcome.state is KEEP:
         execution.forget_buffered()
     else:
@@ -153,6 +152,7 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> Finish | None:
         except ValueError as error:
             unwritable = Unserializable(f"continue_later: {error}")
             return _failed(execution, execution.failed(unwritable).failure)
+    execution.settle_doubt()
     chunks, snapshot = execution.buffered()
     unsent = execution.unsent()
     try:

@@ -15,6 +15,7 @@ from streamer_core.errors import (
     TooLarge,
     Unserializable,
 )
+from streamer_core.model.request import Status
 from streamer_core.model.update import Kind
 from streamer_core.ports import Delivery
 from streamer_core.testing import ManualClock, MemoryStore
@@ -415,6 +416,26 @@ def test_a_write_in_doubt_is_sent_by_a_worker_that_gives_the_request_back() -> N
     assert rig.work() == 1
     assert [m["seq"] for m in client.inbox if "seq" in m] == [1, 2, 3]
     assert mirror(client.inbox).terminal
+
+
+def test_a_write_in_doubt_is_sent_where_a_cancel_came_before_the_retry() -> None:
+    """The attempt fails by the write, and knows of the cancel only by the store's no."""
+
+    @handler("a", mode="async", retry={"max_attempts": 3})
+    def function(ctx: Context) -> None:
+        ctx.emit(1)
+        client.send("streamer.cancel", {"request_id": "r"})
+        rig.store.faults.fail_next("append", StoreError("no"), after=True)
+        ctx.emit(2)
+
+    rig = Rig(function, chunk_buffer=2)
+    client = rig.client()
+    client.ask("a", id="r")
+    rig.work()
+    assert [m["seq"] for m in client.inbox if "seq" in m] == [1, 2, 3]
+    assert mirror(client.inbox).terminal
+    request = rig.stored(client.ref("r"))
+    assert (request.status, request.sent_seq) == (Status.CANCELLED, 3)
 
 
 def test_whoever_could_not_be_asked_for_in_time_is_sent_what_the_others_were() -> None:
