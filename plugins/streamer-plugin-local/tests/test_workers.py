@@ -14,16 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from streamer_core.errors import ConfigurationError
+from tests.e2e.kit.processes import lives
 
 pytestmark = pytest.mark.uncovered
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):  # it may end while it is read
-        return False
-    return state != "Z"
 
 
 def children(pid: int) -> list[int]:
@@ -91,9 +84,9 @@ def test_a_dead_worker_costs_its_own_messages_and_is_replaced(project: Any) -> N
         assert talk.ask("echo")["type"] == "response"
 
         for pid in gateway.workers:
-            if alive(pid):
+            if lives(pid):
                 os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not any(map(alive, gateway.workers)))
+        eventually(lambda: not any(map(lives, gateway.workers)))
         # A message that was handed to one before its end was noticed is answered for it, as one
         # that may be sent again; the others wait in the gateway until there is a worker again.
         eventually(lambda: talk.ask("echo")["type"] == "response")
@@ -168,7 +161,7 @@ def test_killing_the_gateway_leaves_no_orphans(project: Any) -> None:
             talk.send("block", {"s": 60})
             talk.until(lambda m: m["type"] == "progress")
             gateway.stop(signal.SIGKILL)
-        eventually(lambda: not any(map(alive, gateway.workers)))
+        eventually(lambda: not any(map(lives, gateway.workers)))
 
 
 # -- ending
@@ -214,7 +207,7 @@ def test_a_second_signal_ends_at_once(project: Any) -> None:
         gateway.process.send_signal(signal.SIGINT)
         talk.until(lambda m: m["type"] == "goodbye")
         assert gateway.stop(signal.SIGINT) == 1
-        eventually(lambda: not any(map(alive, gateway.workers)))
+        eventually(lambda: not any(map(lives, gateway.workers)))
 
 
 # -- starting and reloading
