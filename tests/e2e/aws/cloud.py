@@ -30,6 +30,8 @@ from streamer_core.ports import SystemClock
 from tests.emulators import PYTHON, REGION
 
 PREFIX = "e2e-"
+OWN = "own-"
+"""What the names of tables of tenants' own begin with."""
 STACK = "streamer"
 SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 NOT_HERE = {
@@ -110,6 +112,12 @@ class Cloud:
             QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1
         )
         return [message["Body"] for message in taken.get("Messages", ())]
+
+    def arn(self, queue: str) -> str:
+        """Give a queue's ARN."""
+        asked = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        arn: str = asked["Attributes"]["QueueArn"]
+        return arn
 
     def allowed(self, role: str, resource: str, actions: Sequence[str]) -> set[str]:
         """Give which of these actions on `service:resource` a role has."""
@@ -197,6 +205,7 @@ class Cloud:
             *(str(SAM), "deploy", "--template-file", str(path), "--stack-name", STACK),
             *("--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
             *("--parameter-overrides", f"Prefix={PREFIX}", "CollectDeadLetters=true"),
+            f"TenantTables={OWN}",
         ]
         done = subprocess.run(
             command,
