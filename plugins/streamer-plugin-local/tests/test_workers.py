@@ -14,17 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from streamer_core.errors import ConfigurationError
-from tests.e2e.kit.processes import lives
+from tests.e2e.kit.processes import children, lives
 
 pytestmark = pytest.mark.uncovered
-
-
-def children(pid: int) -> list[int]:
-    return [
-        int(one)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for one in (task / "children").read_text().split()
-    ]
 
 
 def answer(talk: Talk, action: str, payload: dict[str, Any]) -> dict[str, Any]:
