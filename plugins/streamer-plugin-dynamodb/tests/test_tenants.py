@@ -46,6 +46,13 @@ def test_tables_elsewhere_have_a_client_of_their_own(plugin: DynamoPlugin) -> No
     assert own.connection is not plugin.database.connection
 
 
+def test_who_names_no_region_means_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    plugin = DynamoPlugin(DynamoPlugin.Settings(prefix="shared-"), None)
+    abroad = opened(plugin, credentials=Giver(HOUR_MS))
+    assert {plugin.database.region, abroad.region} == {"eu-central-1"}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -181,7 +181,7 @@ class Database:
     @property
     def region(self) -> str:
         """Where the tables are."""
-        return str(self.connection.region)
+        return str(self._client.meta.region_name)  # what the environment says is not in `region`
 
     def name(self, model: type[Model]) -> str:
         """Give a table's full name."""
@@ -191,7 +191,7 @@ class Database:
         """Give a client of DynamoDB Streams, and a table's stream."""
         table = self.call("describe_table", {"TableName": self.name(model)})["Table"]
         client = self.connection.session.create_client(
-            "dynamodbstreams", self.connection.region, endpoint_url=self.connection.host
+            "dynamodbstreams", self.region, endpoint_url=self.connection.host
         )
         return client, table["LatestStreamArn"]
 
