@@ -2,9 +2,10 @@
 
 A project has `streamer.toml`, its handlers, and, where it needs them:
 
-- `plugins.txt`, what every function needs: an authenticator, for one; a line may be a folder. All
-  plugins in the bundles are loaded, in place of those that `[streamer] plugins` names: that list is
-  the laptop's, where `local` and `sqlite` are what `apigateway` and `dynamodb` are here;
+- `plugins.txt`, what every function needs: an authenticator, for one; a line may be a folder, with
+  extras in brackets behind it. All plugins in the bundles are loaded, in place of those that
+  `[streamer] plugins` names: that list is the laptop's, where `local` and `sqlite` are what
+  `apigateway` and `dynamodb` are here;
 - `requirements.txt`, what the handlers import.
 
 Bundles are folders in `build/lambdas/`. Those of router and worker hold the handlers and what they
@@ -42,7 +43,7 @@ FROZEN = "streamer.frozen.json"
 
 _UV = str(Path(sys.executable).with_name("uv"))
 _PLATFORM = "aarch64-manylinux2014"
-_SERVICES = {"apigatewaymanagementapi", "dynamodb", "lambda", "sqs"}
+_SERVICES = {"apigatewaymanagementapi", "dynamodb", "lambda", "sqs", "sts"}
 _ASK_FOR_BOTOCORE = {
     *("boto3", "s3transfer", "pynamodb"),
     *("streamer_plugin_apigateway", "streamer_plugin_dynamodb"),
@@ -123,9 +124,11 @@ def build(project: Path, output: Path = OUTPUT, target: Target | None = None) ->
     parts = output / ".parts"
     named = [str(_wheel(member, parts / member.name)) for member in MEMBERS]
     for line in _lines(project / PLUGINS):
-        folder = project / line
+        name, bracket, extras = line.partition("[")
+        folder = project / name
         own = folder.is_dir()
-        named.append(str(_wheel(folder, parts / "own" / folder.name)) if own else line)
+        built = _wheel(folder, parts / "own" / folder.name) if own else name
+        named.append(f"{built}{bracket}{extras}")
     needed = ["-r", str(project / REQUIREMENTS)] if (project / REQUIREMENTS).exists() else []
     frozen = _frozen(project, [*named, *needed], parts)
     lean, full = parts / "lean", parts / "full"
@@ -213,7 +216,7 @@ def _frozen(project: Path, named: Sequence[str], parts: Path) -> Path:
 
 
 def _put_project(project: Path, folder: Path) -> None:
-    plugins = [Path(line).name for line in _lines(project / PLUGINS)]
+    plugins = [Path(line.partition("[")[0]).name for line in _lines(project / PLUGINS)]
     ignored = shutil.ignore_patterns(*_NOT_OF_A_PROJECT, *plugins)
     shutil.copytree(project, folder, ignore=ignored, dirs_exist_ok=True)
 

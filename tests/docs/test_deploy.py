@@ -30,10 +30,14 @@ def test_the_project_of_the_page_builds(tmp_path: Path, capsys: pytest.CaptureFi
     written("deploy.md", tmp_path)
     written("plugins.md", tmp_path / "streamer-plugin-apikey")
     (tmp_path / "shop" / "requirements.txt").write_text("boto3\n", "utf-8")
+    (tmp_path / "shop" / "plugins.txt").write_text("../streamer-plugin-apikey[more]\n", "utf-8")
+    with (tmp_path / "streamer-plugin-apikey" / "pyproject.toml").open("a", encoding="utf-8") as to:
+        to.write('\n[project.optional-dependencies]\nmore = ["click"]\n')
     targets = [Target(python=f"3.{minor}", platform=None) for minor in (14, 13, 12, 11)]
     target = next((one for one in targets if one.interpreter() is None), Target.here())
     bundles = build(tmp_path / "shop", tmp_path / "bundles", target)
-    assert all((bundle / "streamer_plugin_apikey").is_dir() for bundle in bundles)
+    for what in ("streamer_plugin_apikey", "click"):
+        assert all((bundle / what).is_dir() for bundle in bundles), what
     for what in ("jobs.py", "boto3", "botocore/data/s3"):
         assert {one.name for one in bundles if (one / what).exists()} == {"router", "worker"}, what
     compiled = [path for bundle in bundles for path in bundle.rglob("*.pyc")]

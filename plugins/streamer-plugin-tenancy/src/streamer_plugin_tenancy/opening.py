@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.util import find_spec
 
 from streamer_core.app import Streamer
 from streamer_core.errors import ConfigurationError
@@ -51,10 +50,6 @@ def _credentials(tenant: str, given: TablesSettings) -> Callable[[], Credentials
         raise ConfigurationError(
             f"[plugins.tenancy.tables]: no role can be assumed in the name {tenant!r}: it is to be "
             f"the tag of a session"
-        )
-    if find_spec("boto3") is None:
-        raise ConfigurationError(
-            'a role is assumed by boto3; try: pip install "streamer-plugin-tenancy[aws]"'
         )
     roles = TenantRoles(given.role, external_id=given.external_id)
     return partial(roles.assume, tenant)

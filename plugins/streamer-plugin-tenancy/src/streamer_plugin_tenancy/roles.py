@@ -1,6 +1,7 @@
 """AWS's word for a tenant: a role assumed in its name, for what a handler has on AWS itself.
 
-Needs boto3, by the extra `streamer-plugin-tenancy[aws]`.
+A session for a handler needs boto3, by the extra `streamer-plugin-tenancy[aws]`; the role of a
+tenant's own tables only botocore, which the store on DynamoDB brings.
 """
 
 import re
@@ -33,7 +34,7 @@ class TenantRoles:
             tenant that gives it, as where each has an account of its own.
         external_id: what the role's trust asks for, where it belongs to somebody else's account.
         seconds: how long a session is good (900 to 43200; 3600 where roles are chained).
-        sts: a boto3 client of STS; left out: as the AWS environment says.
+        sts: a client of STS; left out: as the AWS environment says.
         clock: tells when a session is over.
     """
 
@@ -84,12 +85,12 @@ class TenantRoles:
             ValueError: the tenant's name cannot be a session's tag, or stand in an ARN.
             botocore.exceptions.ClientError: STS refuses.
         """
-        import boto3  # noqa: PLC0415 - an extra, and slow to import
+        from botocore.session import get_session  # noqa: PLC0415 - slow to import
 
         if not TAG.fullmatch(tenant):
             raise ValueError(f"tenant {tenant!r:.100} cannot be the tag of a session")
-        with self._lock:  # boto3 makes one client at a time
-            self._sts = self._sts or boto3.client("sts")
+        with self._lock:  # botocore makes one client at a time
+            self._sts = self._sts or get_session().create_client("sts")
         trust = {"ExternalId": self._external_id} if self._external_id else {}
         answer = self._sts.assume_role(
             RoleArn=self._arn(tenant),
