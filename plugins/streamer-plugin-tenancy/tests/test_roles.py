@@ -1,20 +1,26 @@
-"""A role is assumed in the tenant's name, and kept until it is over. STS is moto's.
+"""A role is assumed in the tenant's name, and kept until it is over. STS is an emulator's.
 
-No emulator evaluates IAM: that a role may touch nothing else is AWS's word, not this test's.
+ministack evaluates who may assume a role; no emulator knows `dynamodb:LeadingKeys`, so that it may
+touch nothing else is AWS's word, not this test's.
 """
 
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from streamer_plugin_tenancy.roles import TenantRoles
 
 from streamer_core.ports import SystemClock
 from streamer_core.scope import TenantScope
 from streamer_core.testing import ManualClock
-from tests.emulators import REGION
+from tests.emulators import REGION, ministack
 
+README = Path(__file__).parents[1] / "README.md"
 ROLE = "arn:aws:iam::123456789012:role/tenant"
 
 
@@ -102,3 +108,21 @@ def test_a_name_that_could_be_another_role_is_refused(sts: Sts, tenant: str) -> 
     with pytest.raises(ValueError, match="cannot"):
         session_of(roles, tenant)
     assert sts.asked == []
+
+
+def test_the_readmes_trust_asks_for_a_tenant_and_the_external_id(tmp_path: Path) -> None:
+    found = re.findall(r"```json\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (trust,) = (json.loads(one) for one in found if "sts:AssumeRole" in one)
+    account = ROLE.split(":")[4]
+    (statement,) = trust["Statement"]
+    statement["Principal"] = {"AWS": f"arn:aws:iam::{account}:root"}
+    with ministack(tmp_path, AUTH="true", MINISTACK_ACCOUNT_ID=account) as endpoint:
+        given: Any = {"endpoint_url": endpoint, "region_name": REGION}
+        iam, sts = boto3.client("iam", **given), boto3.client("sts", **given)
+        iam.create_role(RoleName="tenant", AssumeRolePolicyDocument=json.dumps(trust))
+        assert TenantRoles(ROLE, external_id="streamer", sts=sts).assume("acme").token
+        for wrong in (None, "another"):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                TenantRoles(ROLE, external_id=wrong, sts=sts).assume("acme")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sts.assume_role(RoleArn=ROLE, RoleSessionName="nobodys", ExternalId="streamer")

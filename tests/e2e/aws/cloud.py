@@ -32,6 +32,10 @@ from tests.emulators import PYTHON, REGION
 PREFIX = "e2e-"
 OWN = "own-"
 """What the names of tables of tenants' own begin with."""
+
+ABROAD = "arn:aws:iam::210987654321:role/streamer-overseas"
+"""The role of a tenant whose tables are in an account of its own."""
+
 STACK = "streamer"
 SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 NOT_HERE = {
@@ -112,6 +116,12 @@ class Cloud:
             QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1
         )
         return [message["Body"] for message in taken.get("Messages", ())]
+
+    @cached_property
+    def account(self) -> str:
+        """Give the ARN of the account's root."""
+        arn: str = self.client("sts").get_caller_identity()["Arn"]
+        return arn
 
     def arn(self, queue: str) -> str:
         """Give a queue's ARN."""
@@ -205,7 +215,7 @@ class Cloud:
             *(str(SAM), "deploy", "--template-file", str(path), "--stack-name", STACK),
             *("--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
             *("--parameter-overrides", f"Prefix={PREFIX}", "CollectDeadLetters=true"),
-            f"TenantTables={OWN}",
+            *(f"TenantTables={OWN}", f"TenantRoles={ABROAD}"),
         ]
         done = subprocess.run(
             command,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.aws.cloud import Cloud
+from tests.e2e.aws.tenant_tables import create_abroad, create_own
 from tests.emulators import CREDENTIALS, ministack
 
 PROJECT = Path(__file__).with_name("project")
@@ -20,7 +21,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("ministack")
         with ministack(folder, AUTH="true") as address:  # CREDENTIALS are the account's root
-            yield Cloud(
+            deployed = Cloud(
                 address,
                 PROJECT,
                 folder,
@@ -29,3 +30,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
                 STREAMER_HEARTBEAT="1s",
                 STREAMER_PLUGINS__APIGATEWAY__FAN_OUT="1",
             )
+            create_own(deployed, PROJECT, "globex")
+            create_abroad(deployed, PROJECT, "overseas", "what-overseas-was-told")
+            yield deployed
