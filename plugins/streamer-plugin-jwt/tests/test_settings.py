@@ -1,8 +1,9 @@
 """What stops the start, and in which words; and what a start does not load."""
 
+import json
 import subprocess
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +145,14 @@ def _der(made: bytes) -> str:
     return b64encode(made).decode()
 
 
+def _bytes(kind: str) -> bytes:
+    return b64decode(key_of(kind).public_pem.split("-----")[2])
+
+
+def _jwk() -> str:
+    return json.dumps(key_of("RS256").jwk())
+
+
 IN_OTHER_FORMS: dict[str, Callable[[], str]] = {
     "without the lines of PEM": lambda: key_of("RS256").public_pem.split("-----")[2],
     "a certificate without them": lambda: _certificate().split("-----")[2],
@@ -159,6 +168,17 @@ IN_OTHER_FORMS: dict[str, Callable[[], str]] = {
     "of who may log in": lambda: f"restrict,pty {_in_ssh()} me",
     "of RFC 4716": lambda: f"---- BEGIN SSH2 PUBLIC KEY ----\n{_in_ssh().split()[1]}",
     "for SSH, and broken": lambda: "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItb",
+    "in the alphabet of addresses": lambda: urlsafe_b64encode(_bytes("RS256")).decode(),
+    "without what base64 ends with": lambda: _der(_bytes("ES256")).rstrip("="),
+    "in hex": lambda: _bytes("ES256").hex(),
+    "in hex with colons": lambda: _bytes("RS256").hex(":").upper(),
+    "a JWK in a list": lambda: f"[{_jwk()}]",
+    "a JWK in quotes": lambda: json.dumps(_jwk()),
+    "a JWK behind a mark of byte order": lambda: f"\ufeff{_jwk()}",
+    "a JWK as YAML": lambda: "\n".join(f"{n}: {v}" for n, v in key_of("RS256").jwk().items()),
+    "a JWK in base64": lambda: _der(_jwk().encode()),
+    "the address of a key set": lambda: "https://issuer.example/.well-known/jwks.json",
+    "the place of a key": lambda: "file:/run/secrets/the-public-key-of-it.pem",
 }
 
 
