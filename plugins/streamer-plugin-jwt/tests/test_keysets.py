@@ -122,7 +122,7 @@ GARBAGE = {
     "keys of no use": (200, b'{"keys": [1, {"kty": "RSA"}, {"kty": "EC", "crv": "P-256"}]}'),
     "binary": (200, bytes(range(256))),
     "deep": (200, b"[" * 100_000),
-    "huge": (200, b'{"keys": [' + b" " * 600_000 + b"]}"),
+    "huge": (200, json.dumps({"keys": [key_of("ES256", "k-1").jwk()]}).encode() + b" " * 600_000),
     "many": (200, json.dumps({"keys": [{}] * 101}).encode()),
     "a redirect": (302, b""),
 }
