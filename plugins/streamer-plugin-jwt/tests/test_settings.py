@@ -47,6 +47,7 @@ def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
         ({**URL, "jwks": "https://me/k", "keys": ["env:X"]}, "keys: there is jwks too"),
         ({"keys": ["literal-secret"]}, "keys: number 1 is no place; write env:NAME"),
         ({"keys": ["kid=literal-secret"]}, "keys: number 1 is no place"),
+        ({"keys": ["env:JWT_SECRET", "ssm: "]}, "keys: number 2 is no place"),
         ({"keys": ["env:NOT_THERE"]}, "the environment has no NOT_THERE"),
         ({"keys": ["env:SHORT"]}, "env:SHORT: a secret must have at least 32 bytes"),
         ({"keys": ["file:nowhere.pem"]}, "nowhere.pem: No such file"),
@@ -68,6 +69,7 @@ def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
         ({**URL, "longest_life": 0}, "longest_life: must be more than nothing"),
         ({**URL, "isuer": "x"}, "did you mean 'issuer'"),
         ({**URL, "issuers": {"b": URL}}, "issuer: two have the same"),
+        ({"keys": ["env:JWT_SECRET"], "issuers": {"jwt": URL}}, "issuers.jwt: so is named that of"),
         ({"issuers": {"b": {**URL, "isuer": "x"}}}, "isuer: there is no such setting"),
     ],
 )
