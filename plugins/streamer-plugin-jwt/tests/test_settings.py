@@ -48,6 +48,7 @@ def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
         ({"keys": ["literal-secret"]}, "keys: number 1 is no place; write env:NAME"),
         ({"keys": ["kid=literal-secret"]}, "keys: number 1 is no place"),
         ({"keys": ["env:JWT_SECRET", "ssm: "]}, "keys: number 2 is no place"),
+        ({"keys": ["file:/dev/zero"]}, "/dev/zero: too large for a key"),
         ({"keys": ["env:NOT_THERE"]}, "the environment has no NOT_THERE"),
         ({"keys": ["env:SHORT"]}, "env:SHORT: a secret must have at least 32 bytes"),
         ({"keys": ["file:nowhere.pem"]}, "nowhere.pem: No such file"),
