@@ -38,6 +38,10 @@ Ms = Annotated[int, _Milliseconds()]
 """Milliseconds, written as a duration: `"200ms"`, `"5s"`, or in seconds."""
 
 
+class Told(int):
+    """A whole number that the environment says; for `true` it may say 1, as no file may."""
+
+
 def validate_section(kind: Any, section: Mapping[str, Any], where: str) -> Any:
     """Make the settings of a section.
 
@@ -76,8 +80,8 @@ def _plain(hint: Any, value: Any) -> Any:
         return _ms(value)
     if hint is Any or (hint is kind and kind in {str, int, bool, float}):
         return value
-    if hint is Path and kind is str:
-        return Path(value)
+    if (hint, kind) in {(Path, str), (int, Told)}:
+        return hint(value)
     if get_origin(hint) is tuple and kind is list and get_args(hint)[1:] == (...,):
         return tuple(_plain(get_args(hint)[0], one) for one in value)
     if get_origin(hint) in {dict, Mapping} and kind is dict and get_args(hint)[0] is str:
@@ -104,10 +108,8 @@ def _validated(kind: Any, section: Mapping[str, Any], where: str) -> Any:
         raise ConfigurationError(
             "; ".join(_sentence(kind, where, problem) for problem in error.errors())
         ) from None
-    if places := list(_miscounted(section, made)):
-        raise ConfigurationError(
-            "; ".join(f"{where} {'.'.join(place)}: write a number" for place in places)
-        )
+    if wrong := list(_miscounted(section, made)):
+        raise ConfigurationError("; ".join(f"{where} {one}" for one in wrong))
     return made
 
 
@@ -121,12 +123,15 @@ def _read(kind: Any, section: Mapping[str, Any]) -> Any:
     return adapter.validate_python((dict(section),))[0]
 
 
-def _miscounted(given: Any, made: Any, *place: str) -> Iterator[tuple[str, ...]]:
-    """Give the places where `true` was read as 1, or `false` as 0: pydantic does so for all numbers
-    unless it is strict, which it then is with text from the environment, too."""
+def _miscounted(given: Any, made: Any, *place: str) -> Iterator[str]:
+    """Say where `true` was read as 1, or `false` as 0, or the other way round: pydantic does so for
+    all numbers unless it is strict, which it then is with text from the environment, too."""
     if isinstance(given, bool):
         if isinstance(made, int | float | timedelta) and not isinstance(made, bool):
-            yield place
+            yield f"{'.'.join(place)}: write a number"
+    elif type(given) in {int, float}:
+        if isinstance(made, bool):
+            yield f"{'.'.join(place)}: write true or false"
     elif isinstance(given, Mapping):
         for name, one in given.items():
             inner = made.get(name) if isinstance(made, Mapping) else getattr(made, name, None)

@@ -13,7 +13,7 @@ from typing import Any
 from streamer_core.errors import ConfigurationError
 from streamer_core.model.message import Priority
 from streamer_core.records import record
-from streamer_core.sections import Ms, nearest, validate_section
+from streamer_core.sections import Ms, Told, nearest, validate_section
 
 __all__ = ["PREFIX", "CoreSettings", "Ms", "Settings", "validate_section"]
 
@@ -202,9 +202,10 @@ def _put(table: dict[str, Any], path: list[str], value: Any, key: str) -> None:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return text
+    return Told(found) if type(found) is int else found
 
 
 def _checked(core: Mapping[str, Any], source: Path | None) -> CoreSettings:

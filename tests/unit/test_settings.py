@@ -213,6 +213,18 @@ def test_text_of_the_environment_is_read(tmp_path: Path, yes: str) -> None:
     settings = load(write(tmp_path, ""), STREAMER_PLUGINS__X__NUMBERS="[1]", **environ)
     made = validate_section(Switches, settings.plugins["x"], "here")
     assert made == Switches(on=True, number=1, numbers=(1,))
+    assert type(made.number) is int
+
+
+@pytest.mark.parametrize("number", ["1", "0", "1.0"])
+def test_a_files_number_is_no_boolean(tmp_path: Path, number: str) -> None:
+    settings = load(write(tmp_path, f"[plugins.x]\non = {number}"))
+    with pytest.raises(ConfigurationError, match=r"^here on: write true or false$"):
+        validate_section(Switches, settings.plugins["x"], "here")
+    with pytest.raises(ConfigurationError, match="allow_query_token: write true or false"):
+        load(write(tmp_path, f"[streamer]\nallow_query_token = {number}"))
+    named = load(write(tmp_path, "[streamer]"), STREAMER_ALLOW_QUERY_TOKEN="1")
+    assert named.core.allow_query_token is True
 
 
 def test_settings_from_values() -> None:

@@ -294,6 +294,35 @@ def test_a_lapsed_probe_may_still_say_how_it_went(processes: Any) -> None:
     assert process.phase == "closed"
 
 
+# -- clocks
+
+
+def test_of_clocks_that_agree_within_a_tenth_of_the_window_it_is_open_for_all(
+    processes: Any,
+) -> None:
+    process = processes.start(minimum_calls=1)
+    process.use(fails=True)
+    processes.clock.set_now(processes.clock.now() - 3000)
+    assert 30_000 <= (refused(processes.start()).retry_after_ms or 0) <= 33_000
+
+
+def test_a_clock_that_was_set_back_keeps_it_open_for_no_longer(processes: Any) -> None:
+    process = processes.start(minimum_calls=1)
+    process.use(fails=True)
+    processes.clock.set_now(processes.clock.now() - 7_200_000)
+    for one in (process, processes.start(probes=1)):
+        assert one.use()
+    assert process.phase == "closed"
+
+
+def test_a_clock_that_was_set_back_lets_a_lost_probe_lapse(processes: Any) -> None:
+    opened(processes, probes=1).guard().__enter__()
+    processes.clock.set_now(processes.clock.now() - 7_200_000)
+    other = processes.start(probes=1)
+    assert other.use()
+    assert other.phase == "closed"
+
+
 # -- by hand
 
 

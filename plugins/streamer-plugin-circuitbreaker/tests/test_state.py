@@ -93,7 +93,7 @@ class Moves(RuleBasedStateMachine):
 
     @invariant()
     def probes_are_bounded(self) -> None:
-        assert self.state.alive(self.now) <= RULES.probes
+        assert len(self.state.alive(RULES, self.now)) <= RULES.probes
         assert len(self.state.probes) <= RULES.probes, "lapsed ones are forgotten"
         assert self.state.passed < RULES.probes
 

@@ -1,6 +1,7 @@
 """Keys that are fetched: rotated, away, slow, huge, garbage; and what it costs whom."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -121,7 +122,7 @@ GARBAGE = {
     "keys of no use": (200, b'{"keys": [1, {"kty": "RSA"}, {"kty": "EC", "crv": "P-256"}]}'),
     "binary": (200, bytes(range(256))),
     "deep": (200, b"[" * 100_000),
-    "huge": (200, b'{"keys": [' + b" " * 600_000 + b"]}"),
+    "huge": (200, json.dumps({"keys": [key_of("ES256", "k-1").jwk()]}).encode() + b" " * 600_000),
     "many": (200, json.dumps({"keys": [{}] * 101}).encode()),
     "a redirect": (302, b""),
 }
@@ -347,3 +348,54 @@ def test_health_begins_to_fetch_where_nobody_came_yet(
     """The gateway's own process lets nobody in, and is asked how it is."""
     _until(lambda: health_of(fed).detail == "jwt: 1 fetched 0 s ago")
     assert issuer.fetches() == 1
+
+
+def test_health_waits_a_moment_for_all_issuers_together(
+    door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
+) -> None:
+    """Or it would be shown as dead, while all their last good sets serve."""
+    names = ("a", "b", "c")
+    issuers = {n: {"issuer": n, "jwks": issuer.jwks, "audience": ["app"]} for n in names}
+    opened = door(issuers=issuers, timeout="10s")
+    _until(lambda: health_of(opened).detail.count("1 fetched") == 3)
+    opened.clock.advance_s(3600)
+    issuer.released.clear()
+    found = health_of(opened)
+    assert (found.ok, found.detail.count("1 fetched 3600 s ago")) == (True, 3)
+    opened.clock.advance_s(10)
+    found = health_of(opened)
+    assert (found.ok, found.degraded) == (True, True)
+    assert found.detail.count("the fetch takes too long") == 3
+
+
+def test_health_calls_no_fetch_late_that_has_only_begun(
+    door: OpenDoor, issuer: LoopbackIssuer, first: TestKey
+) -> None:
+    issuer.released.clear()
+    opened = door(issuer="https://me", jwks=issuer.jwks, audience=["app"], timeout="10s")
+    assert (health_of(opened).ok, health_of(opened).detail) == (True, "jwt: not fetched yet")
+    opened.clock.advance_s(10)
+    assert (health_of(opened).ok, "takes too long" in health_of(opened).detail) == (False, True)
+
+
+class SlowImport:
+    """Finds no module; keeps whoever looks for one that is named waiting."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.released = threading.Event()
+
+    def find_spec(self, name: str, _path: Any, _target: Any = None) -> None:
+        if name == self.name:
+            self.released.wait(BOUND_S)
+
+
+def test_health_does_not_wait_for_imports(door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes seconds for cryptography, and is not dead."""
+    slow = SlowImport("streamer_plugin_jwt.keyset")
+    monkeypatch.delitem(sys.modules, slow.name)
+    monkeypatch.setattr(sys, "meta_path", [slow, *sys.meta_path])
+    opened = door()
+    assert (health_of(opened).ok, health_of(opened).detail) == (True, "the keys are not read yet")
+    slow.released.set()
+    _until(lambda: opened.clock.advance_s(1) or health_of(opened).detail == "jwt: 1 fixed")

@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
+from streamer_plugin_jwt.keys import read
 from streamer_plugin_jwt.testing import key_of
 
 from streamer_core.errors import Unauthorized
@@ -49,6 +50,15 @@ def test_secrets(door: OpenDoor, algorithm: str) -> None:
     opened = door()
     assert opened.lets_in(opened.sign(algorithm=algorithm))
     assert not opened.lets_in(opened.sign("another" * 10, algorithm=algorithm))
+
+
+@pytest.mark.parametrize(
+    ("length", "names"),
+    [(32, ["HS256"]), (47, ["HS256"]), (48, ["HS256", "HS384"]), (64, ["HS256", "HS384", "HS512"])],
+)
+def test_a_secret_is_for_what_it_is_long_enough_for(length: int, names: list[str]) -> None:
+    (key,) = read("s" * length)
+    assert list(key.algorithms) == names
 
 
 @pytest.mark.parametrize("form", ["public_pem", "private_pem", "jwk"])

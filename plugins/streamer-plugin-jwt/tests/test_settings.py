@@ -1,8 +1,9 @@
 """What stops the start, and in which words; and what a start does not load."""
 
+import json
 import subprocess
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,8 @@ def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
         ({**URL, "jwks": "https://me/k", "keys": ["env:X"]}, "keys: there is jwks too"),
         ({"keys": ["literal-secret"]}, "keys: number 1 is no place; write env:NAME"),
         ({"keys": ["kid=literal-secret"]}, "keys: number 1 is no place"),
+        ({"keys": ["env:JWT_SECRET", "ssm: "]}, "keys: number 2 is no place"),
+        ({"keys": ["file:/dev/zero"]}, "/dev/zero: too large for a key"),
         ({"keys": ["env:NOT_THERE"]}, "the environment has no NOT_THERE"),
         ({"keys": ["env:SHORT"]}, "env:SHORT: a secret must have at least 32 bytes"),
         ({"keys": ["file:nowhere.pem"]}, "nowhere.pem: No such file"),
@@ -67,6 +70,7 @@ def test_without_a_key_there_is_no_start(door: OpenDoor) -> None:
         ({**URL, "longest_life": 0}, "longest_life: must be more than nothing"),
         ({**URL, "isuer": "x"}, "did you mean 'issuer'"),
         ({**URL, "issuers": {"b": URL}}, "issuer: two have the same"),
+        ({"keys": ["env:JWT_SECRET"], "issuers": {"jwt": URL}}, "issuers.jwt: so is named that of"),
         ({"issuers": {"b": {**URL, "isuer": "x"}}}, "isuer: there is no such setting"),
     ],
 )
@@ -144,6 +148,14 @@ def _der(made: bytes) -> str:
     return b64encode(made).decode()
 
 
+def _bytes(kind: str) -> bytes:
+    return b64decode(key_of(kind).public_pem.split("-----")[2])
+
+
+def _jwk() -> str:
+    return json.dumps(key_of("RS256").jwk())
+
+
 IN_OTHER_FORMS: dict[str, Callable[[], str]] = {
     "without the lines of PEM": lambda: key_of("RS256").public_pem.split("-----")[2],
     "a certificate without them": lambda: _certificate().split("-----")[2],
@@ -159,6 +171,17 @@ IN_OTHER_FORMS: dict[str, Callable[[], str]] = {
     "of who may log in": lambda: f"restrict,pty {_in_ssh()} me",
     "of RFC 4716": lambda: f"---- BEGIN SSH2 PUBLIC KEY ----\n{_in_ssh().split()[1]}",
     "for SSH, and broken": lambda: "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItb",
+    "in the alphabet of addresses": lambda: urlsafe_b64encode(_bytes("RS256")).decode(),
+    "without what base64 ends with": lambda: _der(_bytes("ES256")).rstrip("="),
+    "in hex": lambda: _bytes("ES256").hex(),
+    "in hex with colons": lambda: _bytes("RS256").hex(":").upper(),
+    "a JWK in a list": lambda: f"[{_jwk()}]",
+    "a JWK in quotes": lambda: json.dumps(_jwk()),
+    "a JWK behind a mark of byte order": lambda: f"\ufeff{_jwk()}",
+    "a JWK as YAML": lambda: "\n".join(f"{n}: {v}" for n, v in key_of("RS256").jwk().items()),
+    "a JWK in base64": lambda: _der(_jwk().encode()),
+    "the address of a key set": lambda: "https://issuer.example/.well-known/jwks.json",
+    "the place of a key": lambda: "file:/run/secrets/the-public-key-of-it.pem",
 }
 
 

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from streamer_plugin_jwt.testing import LoopbackIssuer, TestKey, key_of
-from streamer_plugin_local.testing import RunningGateway, Talk, running_gateway, write_project
+from streamer_plugin_local.testing import (
+    RunningGateway,
+    Talk,
+    eventually,
+    running_gateway,
+    write_project,
+)
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from streamer_core.cli.root import make_cli
@@ -152,9 +158,12 @@ def _how_it_is(stage: Stage) -> None:
         f"{stage.gateway.http}/health",
         headers={"Authorization": f"Bearer {stage.gateway.secret}"},
     )
-    with urllib.request.urlopen(asked, timeout=20) as answer:
-        found = json.loads(answer.read())
-    assert "jwt: 1 fetched" in str(found)
+
+    def found() -> str:
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return str(json.loads(answer.read()))
+
+    eventually(lambda: "jwt: 1 fetched" in found(), "a look at the keys")
     assert "jwt: 1 fetched" in stage.command("jwt", "keys")
 
 

@@ -120,7 +120,7 @@ class Circuit:
         self._app.runtime.measure("circuitbreaker.refused", tags={"circuit": self.name})
         wait = rules.interval if state.phase is Phase.HALF_OPEN else rules.open_for
         if state.until is not None:
-            wait = max(0, state.until - now)
+            wait = min(wait, max(0, state.until - now))
         # All who wait would come in the same moment.
         spread = max(rules.interval, rules.open_for // _SPREAD)
         raise CircuitOpen(_TEXT, retry_after_ms=wait + round(self._clock.random() * spread))

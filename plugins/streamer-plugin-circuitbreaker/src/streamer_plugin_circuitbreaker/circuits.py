@@ -87,7 +87,8 @@ class Circuits:
 
     def _facts(self, name: str, state: State) -> dict[str, Any]:
         now = self._app.clock.now()
-        window = windows.recent(state.window, now, self._rules_of(name).window)
+        rules = self._rules_of(name)
+        window = windows.recent(state.window, now, rules.window)
         calls, failed, slow = windows.total(window)
         return {
             "circuit": name,
@@ -99,7 +100,7 @@ class Circuits:
             "since": state.since,
             "until": state.until,
             "by_hand": state.is_by_hand,
-            "probes": state.alive(now),
+            "probes": len(state.alive(rules, now)),
             "passed": state.passed,
         }
 

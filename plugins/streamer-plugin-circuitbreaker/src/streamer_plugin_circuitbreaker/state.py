@@ -119,29 +119,34 @@ class State:
 
     def probing(self, probe: str, rules: Rules, now: int) -> "State":
         """Let a probe begin, where it may be probed and there is room for one."""
-        if self.may_be_probed(now):
+        if self.may_be_probed(rules, now):
             lapses = now + rules.probe_lapse
             return self._changed(Phase.HALF_OPEN, now, probes={probe: lapses}, window=self.window)
         if self.has_room(rules, now):
-            alive = {one: lapses for one, lapses in self.probes.items() if lapses > now}
-            return replace(self, probes={**alive, probe: now + rules.probe_lapse})
+            return replace(self, probes={**self.alive(rules, now), probe: now + rules.probe_lapse})
         return self
 
     def takes_probes(self, rules: Rules, now: int) -> bool:
         """Tell whether a probe may begin now."""
-        return self.may_be_probed(now) or self.has_room(rules, now)
+        return self.may_be_probed(rules, now) or self.has_room(rules, now)
 
-    def may_be_probed(self, now: int) -> bool:
+    def may_be_probed(self, rules: Rules, now: int) -> bool:
         """Tell whether it has been open for long enough."""
-        return self.phase is Phase.OPEN and self.until is not None and now >= self.until
+        if self.phase is not Phase.OPEN or self.until is None:
+            return False
+        return not _is_to_come(self.until, rules.open_for, rules, now)
 
     def has_room(self, rules: Rules, now: int) -> bool:
         """Tell whether it is being probed, and one more may do so."""
-        return self.phase is Phase.HALF_OPEN and self.alive(now) < rules.probes
+        return self.phase is Phase.HALF_OPEN and len(self.alive(rules, now)) < rules.probes
 
-    def alive(self, now: int) -> int:
-        """Count the probes under way."""
-        return sum(lapses > now for lapses in self.probes.values())
+    def alive(self, rules: Rules, now: int) -> Mapping[str, int]:
+        """Give the probes under way."""
+        return {
+            probe: lapses
+            for probe, lapses in self.probes.items()
+            if _is_to_come(lapses, rules.probe_lapse, rules, now)
+        }
 
     def probed(self, probe: str, seen: Tally | None, rules: Rules, now: int) -> "State":
         """End a probe; None: what it saw says nothing."""
@@ -154,3 +159,12 @@ class State:
             return self.closed(now)
         others = {one: lapses for one, lapses in self.probes.items() if one != probe}
         return replace(self, probes=others, passed=passed)
+
+
+def _is_to_come(then: int, longest_ms: int, rules: Rules, now: int) -> bool:
+    """Tell whether a time is not reached yet that was the longest time away, when it was written.
+
+    One that is further off, by more than clocks may differ, was written by a clock that has been
+    set back, or that nobody else goes by: nobody should wait for it.
+    """
+    return now < then <= now + longest_ms + rules.window // windows.TENTHS

@@ -177,8 +177,13 @@ class Fetched(KeySet):
             under_way = self._under_way
         if join and under_way is not None and not under_way.wait(wait_s):
             with self._lock:
-                if self._under_way is under_way:
+                if self._under_way is under_way and self._is_late(wait_s):
                     self._problem = "the fetch takes too long"
+
+    def _is_late(self, waited_s: float) -> bool:
+        """Tell whether the fetch under way takes too long: not by a wait that was short itself."""
+        timeout_s, began = self._timeout_s, self._tried_at or 0
+        return waited_s >= timeout_s or self._passed(began, round(1000 * timeout_s))
 
     def _may_try(self) -> bool:
         if self._tried_at is None:

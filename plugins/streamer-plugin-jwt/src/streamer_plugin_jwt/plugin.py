@@ -16,8 +16,8 @@ from streamer_plugin_jwt.settings import JwtSettings
 from streamer_plugin_jwt.tokens import BadToken, looks_like_one
 from streamer_plugin_jwt.verifier import Verifier
 
-_LOOK_S = 0.5
-"""How long a look at the health waits for keys that must be fetched."""
+_LOOK_S = 0.8
+"""How long a look at the health waits for what reads keys, and for all keys that are fetched."""
 
 
 class JwtPlugin:
@@ -68,7 +68,11 @@ class JwtPlugin:
     def streamer_health(self) -> Health | None:
         """Say how old the keys are, and whether they can be fetched."""
         began = self._app.clock.monotonic()
-        states = [one.state(_LOOK_S) for one in self.verifier.key_sets()]
+        if not self.verifier.is_ready(_LOOK_S):
+            return Health(name="jwt", ok=True, detail="the keys are not read yet")
+        left_s = max(0.0, _LOOK_S - (self._app.clock.monotonic() - began))
+        sets = self.verifier.key_sets()
+        states = [one.state(left_s / len(sets)) for one in sets]
         return Health(
             name="jwt",
             ok=all(one.ok for one in states),

@@ -15,6 +15,7 @@ NOT_CONFIGURED = (
 )
 _KINDS = ("env:", "file:", "secretsmanager:", "ssm:", "-----BEGIN ", "{")
 _TOKEN_USES = {"access", "id"}
+_OWN = "jwt"
 _LONGEST_TIMEOUT_MS = 10_000
 _LONGEST_LEEWAY_MS = 600_000
 _SHORTEST_REFRESH_MS = 60_000
@@ -77,7 +78,8 @@ class Issuer:
 
     def _odd_values(self) -> Iterator[str]:
         for number, key in enumerate(self.keys):
-            if not place_of(key)[1].startswith(_KINDS):
+            place = place_of(key)[1].strip()
+            if not place.startswith(_KINDS) or place in _KINDS:
                 # The text is left out: it may be a secret.
                 yield (
                     f"keys: number {number + 1} is no place; write env:NAME, file:PATH, "
@@ -126,13 +128,15 @@ class JwtSettings(Issuer):
     @property
     def all_issuers(self) -> Mapping[str, Issuer]:
         """All of them, by name; that of the section itself is `jwt`."""
-        return {**({"jwt": self} if self.is_one else {}), **self.issuers}
+        return {**({_OWN: self} if self.is_one else {}), **self.issuers}
 
     def _problems(self) -> Iterator[str]:
         yield from super(JwtSettings, self)._problems()  # noqa: UP008 - slots: a class made anew
         issuers = self.all_issuers
         if not issuers:
             yield NOT_CONFIGURED
+        if self.is_one and _OWN in self.issuers:
+            yield f"issuers.{_OWN}: so is named that of the section itself; give it another name"
         for name, one in issuers.items():
             if not one.is_one:
                 yield f"issuers.{name}: {NOT_CONFIGURED}"

@@ -3,6 +3,8 @@
 import json
 import re
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from streamer_plugin_jwt.algorithms import HMAC_BYTES
@@ -11,8 +13,15 @@ _BEGINS_PEM = "-----BEGIN "
 _PEM = re.compile(
     r"-----BEGIN ((?:(?:RSA|EC) )?(?:PUBLIC|PRIVATE) KEY)-----\s([A-Za-z0-9+/=\s]+)-----END \1-----"
 )
-_ELSEWHERE = re.compile(r"-{4} ?BEGIN |(?:^|\s)(?:sk-)?(?:ssh-(?:rsa|dss|ed\d+)|ecdsa-sha2-)")
-"""PEM behind something else, RFC 4716's armour, and a line of OpenSSH's."""
+_ELSEWHERE = re.compile(
+    r"-{4} ?BEGIN |(?:^|\s)(?:sk-)?(?:ssh-(?:rsa|dss|ed\d+)|ecdsa-sha2-)|\bkty\b"
+    r"|^(?:https?|file|env|secretsmanager|ssm|arn):"
+)
+"""PEM behind something else, RFC 4716's armour, a line of OpenSSH's, a JWK in a list, in quotes or
+as YAML; and what says where a key is: an address, a place."""
+
+_OPENSSH = re.compile(rb"\0\0\0.(?:sk-)?(?:ssh|ecdsa)-", re.DOTALL)
+_TO_BASE64 = str.maketrans("-_", "+/", "=")
 
 _MEMBERS = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "oct": {"k"}}
 """What a JWK of each type must have: RFC 7518, 6, and RFC 8037, 2."""
@@ -46,18 +55,28 @@ def is_in_another_form(text: str) -> bool:
     """Tell whether it is a key or certificate as others write it: who takes it for a secret lets in
     whoever knows a public key, and that may be everybody.
 
-    In bare base64 that is DER, what OpenSSH has in its lines, or PEM encoded once more. One random
-    secret in millions looks like it.
+    In bare base64 or hex that is DER, what OpenSSH has in its lines, or PEM or a JWK encoded once
+    more. One random secret in millions looks like it.
     """
-    if _ELSEWHERE.search(text):
-        return True
-    try:
-        data = b64decode("".join(text.split()), validate=True)
-    except ValueError:
-        return False
-    # In it comes a SEQUENCE first, or a number: the version, or RSA's modulus.
+    return bool(_ELSEWHERE.search(text)) or any(map(_is_key_in_bytes, _decoded(text)))
+
+
+def _decoded(text: str) -> Iterator[bytes]:
+    """Give what it says in base64, of either alphabet and padded or not, and in hex."""
+    text = "".join(text.split())
+    with suppress(ValueError):
+        digits = text.translate(_TO_BASE64)
+        yield b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    with suppress(ValueError):
+        yield bytes.fromhex(text.replace(":", ""))
+
+
+def _is_key_in_bytes(data: bytes) -> bool:
+    # In DER comes a SEQUENCE first, or a number: the version, or RSA's modulus.
     is_der = _is_whole(data) and data[_head(data) :][:1] in (b"\x30", b"\x02")
-    return is_der or data.startswith((b"\0\0\0", b"-----BEGIN "))
+    is_jwk = data.startswith(b"{") and b'"kty"' in data
+    is_pem = data.startswith(_BEGINS_PEM.encode())
+    return is_der or is_jwk or is_pem or _OPENSSH.match(data) is not None
 
 
 def _may_be_pem(text: str) -> bool:

@@ -43,9 +43,11 @@ def read_local(place: str, root: Path) -> str:
 
 def _file(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST:
+        with path.open("rb") as file:  # its size is none, where it is no file
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
             raise ConfigurationError(f"[plugins.jwt] keys: {path}: too large for a key")
-        return path.read_text("utf-8")
+        return data.decode()
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigurationError(f"[plugins.jwt] keys: {path}: {said}") from None

@@ -1,5 +1,6 @@
 """From a token to who it is: the issuer is found, the signature checked, then the claims."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ class Verifier:
         self.issuers = settings.all_issuers
         self._texts = {name: _texts(one, root) for name, one in self.issuers.items()}
         self._sets: dict[str, KeySet] = {}
+        self._ready: threading.Event | None = None
 
     def verify(self, token: str) -> Principal:
         """Say who it is.
@@ -57,6 +59,22 @@ class Verifier:
                 if one.issuer == wanted:
                     return name
         raise BadToken("another issuer")
+
+    def is_ready(self, wait_s: float) -> bool:
+        """Tell whether all that reads keys is imported, and begin with it; for one thread alone.
+
+        On a busy machine it takes longer than a look at the health may.
+        """
+        if self._ready is None:
+            self._ready = threading.Event()
+            threading.Thread(target=self._prepare, args=(self._ready,), daemon=True).start()
+        return self._ready.wait(wait_s)
+
+    def _prepare(self, ready: threading.Event) -> None:
+        try:
+            self.key_sets()
+        finally:  # what went wrong is seen by whoever uses them
+            ready.set()
 
     def key_sets(self) -> Sequence["KeySet"]:
         """Give the keys of all issuers."""
