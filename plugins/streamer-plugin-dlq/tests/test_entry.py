@@ -47,6 +47,16 @@ def test_fields_are_blanked_by_name(failed: Any, redact: tuple[str, ...], kept: 
     assert request.payload == payload
 
 
+def test_a_name_may_have_dots(failed: Any) -> None:
+    request = failed(ManualClock(), metadata={"auth.token": "s", "x.auth.token": "s", "token": "t"})
+    letter = entry.of_request(request, DlqSettings(redact=("auth.token",)))
+    assert letter.details["metadata"] == {
+        "auth.token": "[redacted]",
+        "x.auth.token": "[redacted]",
+        "token": "t",
+    }
+
+
 def test_a_payload_may_be_left_out(failed: Any) -> None:
     request = failed(ManualClock(), payload={"a": 1}, metadata={"b": "2"}, checkpoint={"c": 3})
     letter = entry.of_request(request, DlqSettings(payload=False))
