@@ -251,10 +251,9 @@ def test_the_command_goes_on_past_a_queue_that_fails(
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have nothing in the environment but where nobody listens."""
+    """Have nothing in the environment but credentials."""
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
@@ -271,15 +270,23 @@ class Sweeps:
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
-    ("region", "reason"),
+    ("region", "endpoint", "reason"),
     [
-        (REGION, "q cannot be emptied: EndpointConnectionError"),
-        (None, "[plugins.dlq] queues: You must specify a region."),
+        (REGION, "http://127.0.0.1:1", "q cannot be emptied: EndpointConnectionError"),
+        (REGION, "no address", "[plugins.dlq] queues: Invalid endpoint: no address"),
+        (None, "http://127.0.0.1:1", "[plugins.dlq] queues: You must specify a region."),
     ],
 )
 def test_what_cannot_be_reached_is_told_of_and_hurts_no_other_round(
-    plugged: Any, logs: Lines, region: str | None, reason: str
+    plugged: Any,
+    logs: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    region: str | None,
+    endpoint: str,
+    reason: str,
 ) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     rig, seen = Rig(), Sweeps()
     plugged(rig, queues=("q",), region=region)
     rig.plug(seen)

@@ -38,7 +38,7 @@ class Queues:
                     retries={"mode": "standard", "total_max_attempts": 1},
                 ),
             )
-        except BotoCoreError as error:
+        except (BotoCoreError, ValueError) as error:  # the second: of an endpoint
             raise QueueError(f"[plugins.dlq] queues: {error}") from None
         self._addresses: dict[str, str] = {}
 
