@@ -13,7 +13,7 @@ from streamer_core import scope
 
 _SECRET_NAMES = (
     *("token", "authorization", "secret", "passw", "cookie", "credential", "bearer"),
-    *("api_key", "apikey", "access_key", "private_key"),
+    *("passphrase", "pwd", "api_key", "apikey", "access_key", "private_key"),
 )
 REDACTED = "[redacted]"
 _INFO = 20  # logging.INFO: only structlog, which is seldom needed, needs that module
@@ -67,22 +67,27 @@ def _redacted(name: str, value: Any) -> Any:
 
 
 def _scrubbed(value: Any) -> str:
-    named, bearer = _secrets_in_text()
     text = value if isinstance(value, str) else repr(value)
-    return named.sub(rf"\g<1>{REDACTED}", bearer.sub(REDACTED, text))
+    for secret in _secrets_in_text():
+        text = secret.sub(rf"\g<1>{REDACTED}", text)
+    return text
 
 
 @cache
-def _secrets_in_text() -> tuple["re.Pattern[str]", "re.Pattern[str]"]:
-    """Give what finds a secret by its name, and what finds a token by its looks.
+def _secrets_in_text() -> tuple["re.Pattern[str]", ...]:
+    """Give what finds a token by its looks, a secret by its name, and one in an address.
 
-    The first in JSON, in a `repr` or in an address: `"token": "…"`, `token='…'`, `token=…&`. The
-    second behind `Bearer`, in our subprotocol, and a JSON web token anywhere.
+    Their group is what stands before it.
+
+    The first behind `Bearer`, in our subprotocol, and a JSON web token anywhere. The second in
+    JSON, in a `repr` or in a query: `"token": "…"`, `token='…'`, `token=…&`. The third a password,
+    as in `redis://user:…@host`.
     """
     names = "|".join(_SECRET_NAMES)
+    bearer = r"(\bbearer[ .])[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
     named = rf"""((?:{names})[\w-]*(?:['"]\s*:\s*|=)['"]?)(?!\[redacted)[^\s'"&,;)}}\]]+"""
-    bearer = r"(?<=\bbearer[ .])[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
-    return re.compile(named, re.IGNORECASE), re.compile(bearer, re.IGNORECASE)
+    in_address = r"""(://[^\s/:@'"]*:)[^\s/@'"]+(?=@)"""
+    return tuple(re.compile(one, re.IGNORECASE) for one in (bearer, named, in_address))
 
 
 def trace_of(error: BaseException, *, without: str | None) -> str:

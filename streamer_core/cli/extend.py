@@ -7,7 +7,18 @@ from streamer_core.cli.problem import Problem
 from streamer_core.cli.project import Project
 from streamer_core.errors import ConfigurationError
 
-BROUGHT_BY = {"dev": "streamer-plugin-local"}
+BROUGHT_BY = {
+    "circuits": "streamer-plugin-circuitbreaker",
+    "cloudwatch": "streamer-plugin-cloudwatch",
+    "dev": "streamer-plugin-local",
+    "dlq": "streamer-plugin-dlq",
+    "jwt": "streamer-plugin-jwt",
+    "ratelimit": "streamer-plugin-ratelimit",
+    "tables": "streamer-plugin-dynamodb",
+    "tenants": "streamer-plugin-tenancy",
+    "token": "streamer-plugin-jwt",
+}
+"""Commands of the plugins of this repository, for whoever calls one that is not there."""
 _HOOK = "streamer_register_commands"
 
 
@@ -39,5 +50,5 @@ def missing(command: str) -> Problem:
         )
     return Problem(
         f"`streamer {command}` is brought by {distribution}, which is not installed",
-        hint='pip install "streamer-core[dev]"',
+        hint=f"pip install {distribution}",
     )

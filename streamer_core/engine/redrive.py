@@ -78,7 +78,7 @@ def _new_id(old: Request) -> str:
     A second redrive of the same dead letter finds the first, by the same id; one of a later request
     of the old id, which is free again once the old one is forgotten, does not.
     """
-    return f"{old.id[:_ID_CHARS]}.redrive-{old.ref[:8]}{old.created_at:x}"
+    return f"{old.id[:_ID_CHARS]}.redrive-{old.ref[-8:]}{old.created_at:x}"
 
 
 def refer(rt: Runtime, connection: Connection, old: Request) -> list[Outgoing]:

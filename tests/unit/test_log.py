@@ -92,6 +92,9 @@ SECRETS = [
     {"a": [Opaque()]},
     {"a": "GET /?token=abc-123&x=1"},
     {"a": '{"api_key": "abc-123", "x": 1}'},
+    {"passphrase": "abc-123", "DB_PWD": "abc-123"},
+    {"a": "cannot connect to redis://:abc-123@cache:6379/0"},
+    {"a": OSError("postgres://app:abc-123@db:5432/shop is gone")},
     {"a": {"x": frozenset({"Authorization: Bearer abc-123-and-more"})}},
     {"a": "streamer.v1, bearer.abc-123-and-more"},
     {"a": "it was eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhYmMtMTIzIn0.abc-123"},
@@ -128,5 +131,6 @@ def test_what_is_no_secret_is_left_as_it_is() -> None:
         "none": None,
         "flag": True,
         "text": "a=1, b: 2",
+        "address": "http://app@cache:6379/a:b@c is not http://cache:6379/?to=me:you@host",
     }
     assert log.redact(None, "info", dict(event)) == event

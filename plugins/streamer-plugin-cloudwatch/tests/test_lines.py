@@ -98,6 +98,18 @@ def test_they_are_dimensions_where_that_is_asked_for(make: Any) -> None:
     assert "user" not in {key for series in read.values for key, _ in series.dimensions}
 
 
+def test_whoever_asks_gets_what_the_engine_measures_by_tenant(make: Any) -> None:
+    made = make(dimensions=("tenant",))
+    walk(rig_of(made.plugin))
+    read = made.read()
+    for name in ("message.received", "request.ended", "request.dead_lettered", "message.refused"):
+        assert read.total(name, tenant="acme") == read.total(name) > 0, name
+    assert read.of("request.executed", tenant="acme") == read.of("request.executed")
+    assert read.of("connection.stored") == [2], "what is nobody's is measured, too"
+    assert not read.of("connection.stored", tenant="acme")
+    assert "ann" not in made.path.read_text("utf-8")
+
+
 def test_values_beyond_the_bound_are_other_for_good(make: Any) -> None:
     made = make(most_values=3)
     for _ in range(2):  # what was let in stays, also after a write

@@ -13,8 +13,9 @@ from streamer_plugin_cloudwatch.template import template
 from tests.unit.every_path import rig_of, walk
 
 WRITTEN = template("Streamer")
-BY_OTHERS = {"connection.open", "circuit.state"}
-"""Emitted by the local gateway, which knows its sockets, and by the plugin that keeps circuits."""
+BY_OTHERS = {"connection.open", "circuit.state", "dlq.kept"}
+"""Emitted by the local gateway, which knows its sockets, and by the plugins that keep circuits and
+dead letters."""
 NEVER_HERE = {"INTERNAL_ERROR", "STORAGE_ERROR", "RATE_LIMITED", "QUOTA_EXCEEDED"}
 """Codes that another part of the walk does not end in; the dimension they are of is emitted."""
 
@@ -96,6 +97,15 @@ def test_each_alarm_can_fire(name: str) -> None:
     for one in whole:
         for query in alarm["Metrics"][1:]:
             assert f"FILL({query['Id']}, 0)" in one["Expression"]
+
+
+def test_dead_letters_that_are_no_requests_raise_the_alarm() -> None:
+    """Where they are kept, they lie in no queue whose own alarm would tell."""
+    (whole, *parts) = WRITTEN["Resources"]["DeadLettersAlarm"]["Properties"]["Metrics"]
+    looked = {one["Id"]: _looked(one["MetricStat"]["Metric"], "Sum") for one in parts}
+    for query, code in (("unreadable", "UNREADABLE"), ("given_up", "GIVEN_UP")):
+        assert looked[query] == Looked("dlq.kept", frozenset({("code", code)}), "Sum")
+        assert f"+ FILL({query}, 0)" in whole["Expression"]
 
 
 def test_whatever_is_refused_for_its_number_is_a_throttle() -> None:

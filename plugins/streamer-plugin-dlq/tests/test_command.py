@@ -328,4 +328,4 @@ def test_a_queue_that_cannot_be_reached_is_told_of(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     done = run(project, "collect", code=1)
-    assert "http://127.0.0.1:1/q: EndpointConnectionError" in done.stderr
+    assert "http://127.0.0.1:1/q cannot be emptied: EndpointConnectionError" in done.stderr

@@ -7,6 +7,7 @@ import pytest
 from streamer_plugin_dlq import entry
 from streamer_plugin_dlq.settings import DlqSettings
 
+from streamer_core.model.request import Snapshot
 from streamer_core.testing import ManualClock
 from tests.samples import aws_events
 
@@ -47,14 +48,35 @@ def test_fields_are_blanked_by_name(failed: Any, redact: tuple[str, ...], kept: 
     assert request.payload == payload
 
 
+def test_a_name_may_have_dots(failed: Any) -> None:
+    request = failed(ManualClock(), metadata={"auth.token": "s", "x.auth.token": "s", "token": "t"})
+    letter = entry.of_request(request, DlqSettings(redact=("auth.token",)))
+    assert letter.details["metadata"] == {
+        "auth.token": "[redacted]",
+        "x.auth.token": "[redacted]",
+        "token": "t",
+    }
+
+
 def test_a_payload_may_be_left_out(failed: Any) -> None:
-    request = failed(ManualClock(), payload={"a": 1}, metadata={"b": "2"}, checkpoint={"c": 3})
+    request = failed(ManualClock(), payload={"a": 1}, metadata={"b": "2"})
     letter = entry.of_request(request, DlqSettings(payload=False))
     assert (letter.details["payload"], letter.details["metadata"]) == ({}, {})
-    assert letter.details["checkpoint"] is None
     assert letter.entry.redacted
     empty = failed(ManualClock(), payload={})
     assert not entry.of_request(empty, DlqSettings(payload=False)).entry.redacted
+
+
+def test_how_far_it_had_come_is_left_out(failed: Any) -> None:
+    """It may quote the payload, and nothing would be found in it by its name."""
+    far = {
+        "checkpoint": {"c": 98765},
+        "progress": Snapshot(percentage=5, message="98765"),
+        "outcome": {"error": 98765},
+        "extra": {"x": 98765},
+    }
+    letter = entry.of_request(failed(ManualClock(), **far), ALL)
+    assert "98765" not in json.dumps(letter.details)
 
 
 def test_metadata_is_blanked_too(failed: Any) -> None:

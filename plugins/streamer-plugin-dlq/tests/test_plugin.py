@@ -377,6 +377,10 @@ def test_the_console_shows_the_newest(plugged: Any) -> None:
     [
         ({"keep": 0}, "keep: must be more than nothing"),
         ({"redact": ["card."]}, "redact: 'card.' is no name"),
+        (
+            {"redact": ["card.*"]},
+            r"redact: 'card\.\*' is no name.* a name blanks all that lies in it",
+        ),
         ({"redact": "card"}, 'redact: write a list, as in redact = \\["…"\\]'),
         *(
             ({"queues": [queue]}, f"queues: '{queue}' is no name of a queue, as in shop-parking")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 from streamer_plugin_dlq import collecting, sqs
 from streamer_plugin_dlq.collecting import Collector
 from streamer_plugin_dlq.wanted import Wanted
+from streamer_plugin_local.testing import write_project
 
 from streamer_core.errors import StoreError
 from streamer_core.markers import hookimpl
@@ -155,7 +157,7 @@ def test_a_queue_that_is_not_there_hurts_no_other(
     assert numbers(plugin) == [0]
     missing = ("NonExistentQueue", "QueueDoesNotExist")
     for queue_, reason in zip(("not-there", f"{queue}-neither"), told_of(logs), strict=True):
-        assert reason.startswith(f"{queue_}: ")
+        assert reason.startswith(f"{queue_} cannot be emptied: ")
         assert reason.endswith(missing)
     rig.app.sweep()
     assert len(told_of(logs)) == 4, "once a round"
@@ -216,10 +218,32 @@ def test_all_of_a_queue_is_moved(
     rig = Rig()
     plugin = plugged(rig, **given(queue))
     put(client, queue, 12)
-    collector = Collector(plugin.letters, plugin.settings, rig.clock)
-    assert collector.empty(queue) == 12
-    assert collector.empty(queue) == 0
+    collector = Collector(plugin.letters, plugin.settings, rig.app)
+    assert sum(collector.batches(queue)) == 12
+    assert sum(collector.batches(queue)) == 0
     assert numbers(plugin) == list(range(12))
+    assert counted(rig) == 12
+
+
+def test_the_command_goes_on_past_a_queue_that_fails(
+    client: Any, make_queue: Callable[[], str], run: Any, lines: Any, tmp_path: Path
+) -> None:
+    first, last = make_queue(), make_queue()
+    put(client, first, 1)
+    put(client, last, 2)
+    core = {"handlers": [], "plugins": ["sqlite", "local", "dlq"]}
+    section = {**given(first, "not-there", last), "keep": "1d"}
+    project = write_project(tmp_path, "", core=core, plugins={"dlq": section})
+    done = run(project, "collect", code=1)
+    assert done.stdout.splitlines() == [
+        f"{first}: 1 collected",
+        "not-there: 0 collected",
+        f"{last}: 2 collected",
+    ]
+    failed, whole = done.stderr.splitlines()
+    assert failed.startswith("Error: not-there cannot be emptied: ")
+    assert whole == "Error: 1 of 3 queues were not emptied"
+    assert len(lines(project, "list", "--source", "queue")) == 3
 
 
 # -- without SQS
@@ -227,10 +251,9 @@ def test_all_of_a_queue_is_moved(
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have nothing in the environment but where nobody listens."""
+    """Have nothing in the environment but credentials."""
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
@@ -247,15 +270,23 @@ class Sweeps:
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
-    ("region", "reason"),
+    ("region", "endpoint", "reason"),
     [
-        (REGION, "q: EndpointConnectionError"),
-        (None, "[plugins.dlq] queues: You must specify a region."),
+        (REGION, "http://127.0.0.1:1", "q cannot be emptied: EndpointConnectionError"),
+        (REGION, "no address", "[plugins.dlq] queues: Invalid endpoint: no address"),
+        (None, "http://127.0.0.1:1", "[plugins.dlq] queues: You must specify a region."),
     ],
 )
 def test_what_cannot_be_reached_is_told_of_and_hurts_no_other_round(
-    plugged: Any, logs: Lines, region: str | None, reason: str
+    plugged: Any,
+    logs: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    region: str | None,
+    endpoint: str,
+    reason: str,
 ) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     rig, seen = Rig(), Sweeps()
     plugged(rig, queues=("q",), region=region)
     rig.plug(seen)

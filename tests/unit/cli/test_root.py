@@ -8,6 +8,7 @@ import pytest
 
 from streamer_core import cli
 from streamer_core.cli import loading, root
+from streamer_core.cli.extend import BROUGHT_BY
 from streamer_core.cli.project import Project
 from streamer_core.errors import StoreError
 from streamer_core.settings import Settings
@@ -71,6 +72,20 @@ def test_that_help_survives_wrong_settings(run: Run, elsewhere: Path) -> None:
     assert "did you mean 'store'?" in result.stderr
 
 
+def test_a_command_of_a_plugin_that_is_left_out(run: Run) -> None:
+    """As in a project that `streamer init` has made, whose settings name the plugins to load."""
+    for command, distribution in BROUGHT_BY.items():
+        result = run(command, STREAMER_PLUGINS="sqlite")
+        assert result.exit_code == 2
+        name = distribution.removeprefix("streamer-plugin-")
+        assert result.stderr == (
+            f"Error: `streamer {command}` is brought by {distribution}, which the settings leave "
+            f'out\nHint: add "{name}" to [streamer] plugins\n'
+        )
+        if name != "jwt":  # which needs settings
+            assert f"\n  {command} " in run("--help", STREAMER_PLUGINS=name).stdout
+
+
 def test_a_command_that_is_misspelt(run: Run) -> None:
     result = run("snd", STREAMER_PLUGINS="local")
     assert result.exit_code == 2
@@ -110,7 +125,7 @@ def test_dev_that_is_not_installed(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     result = run("dev")
     assert result.exit_code == 2
     assert "streamer-plugin-local, which is not installed" in result.stderr
-    assert 'Hint: pip install "streamer-core[dev]"' in result.stderr
+    assert "Hint: pip install streamer-plugin-local" in result.stderr
 
 
 def test_dev_that_the_settings_leave_out(run: Run) -> None:

@@ -1,6 +1,7 @@
 """Everybody is asked how they are, and nobody who is ill, slow or hanging hides another."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.conftest import Lines
 from tests.unit.harness import Rig, code_of
 
 SECRET = "key-of-the-house"
+WELL_OVER_A_SECOND = 20.0
 
 
 class Checked:
@@ -104,7 +106,9 @@ def test_a_store_that_fails_is_dead() -> None:
 def test_a_check_that_hangs_holds_up_nothing_and_is_not_begun_again(gate: threading.Event) -> None:
     hanging = Checked(gate.wait)
     rig = Rig(plugins=[hanging, Checked(fine)])
+    began = time.monotonic()
     (hung,) = [one for one in rig.app.health() if one.status == "dead"]
+    assert time.monotonic() - began < WELL_OVER_A_SECOND
     assert hung.detail == "The check has not ended after 1 s"
     rig.clock.advance(5_000)
     answers = rig.app.health()

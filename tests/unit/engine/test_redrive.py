@@ -84,6 +84,18 @@ def test_the_longest_id_is_redriven() -> None:
     assert client.ask("streamer.status", {"request_id": new.id})["data"]["ref"] == new.ref
 
 
+def test_long_ids_that_differ_only_at_their_end_have_redrives_of_their_own() -> None:
+    """Those of one tenant's user, accepted in the same millisecond."""
+    rig = Rig(function)
+    client = rig.client()
+    ids = ["x" * 127 + end for end in "ab"]
+    for one in ids:
+        client.ask("a", id=one)
+    assert rig.work() == 2
+    first, second = [rig.app.redrive(client.ref(one)) for one in ids]
+    assert [first.redriven_from, second.redriven_from] == [client.ref(one) for one in ids]
+
+
 def test_what_is_forgotten_is_redriven_from_its_record() -> None:
     rig, _, ref = mended()
     old = rig.stored(ref)

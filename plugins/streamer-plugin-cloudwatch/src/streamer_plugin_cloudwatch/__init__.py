@@ -31,7 +31,8 @@ class CloudWatchPlugin:
     manifest = Manifest()
 
     streamer_on_metric: Callable[[Metric], None] | None = None
-    """That of `Totals`. None where it is off: where nobody takes measurements, none are made."""
+    """That of `Totals`, or of `Naming` before it. None where it is off: where nobody takes
+    measurements, none are made."""
 
     def __init__(self, settings: CloudWatchSettings, app: Any) -> None:
         self._settings = settings
@@ -42,6 +43,11 @@ class CloudWatchPlugin:
 
             self._writer = writer.Writer(settings, to, app)
             self.streamer_on_metric = self._writer.totals.streamer_on_metric
+            if settings.dimensions:
+                from streamer_plugin_cloudwatch import who  # noqa: PLC0415 - for whoever asks
+
+                naming = who.Naming(settings.dimensions, self._writer.totals.streamer_on_metric)
+                self.streamer_on_metric = naming.streamer_on_metric
 
     @hookimpl
     def streamer_startup(self) -> None:

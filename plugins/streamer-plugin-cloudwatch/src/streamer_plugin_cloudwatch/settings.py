@@ -24,8 +24,8 @@ class CloudWatchSettings:
             elsewhere.
         namespace: of the metrics in CloudWatch. Two deployments in one account need two.
         interval: how long measurements are added up before they are written.
-        dimensions: tags that are dimensions though they name somebody: `tenant`, `user` and the
-            like are properties of the line otherwise.
+        dimensions: who a measurement is of, as a dimension: `tenant`, `user` and the like. Tags of
+            these names are properties of the line otherwise.
         most_values: how many distinct values of a tag a process tells apart; all others are
             `other`.
     """

@@ -62,11 +62,14 @@ def _alarms() -> Template:
     return {
         "DeadLettersAlarm": _sum_alarm(
             "dead-letters",
-            "A request has failed for good, and its handler did not say so",
-            "FILL(dead, 0) - FILL(rejected, 0)",
+            "A request has failed for good, and its handler did not say so; or what nobody could "
+            "read, or others gave up, lies among the dead letters",
+            "FILL(dead, 0) - FILL(rejected, 0) + FILL(unreadable, 0) + FILL(given_up, 0)",
             1,
             dead=_stat("request.dead_lettered", "Sum"),
             rejected=_stat("request.dead_lettered", "Sum", code="REJECTED"),
+            unreadable=_stat("dlq.kept", "Sum", code="UNREADABLE"),
+            given_up=_stat("dlq.kept", "Sum", code="GIVEN_UP"),
         ),
         "ErrorsAlarm": _sum_alarm(
             "errors",

@@ -51,7 +51,7 @@ class DlqPlugin:
         if missed:
             get_logger().warning("dead letters were missed, and are kept now", missed=missed)
         if self.settings.queues:
-            self._collector.round(self._count_given_up)
+            self._collector.round()
 
     @hookimpl(tryfirst=True)
     def streamer_park(self, record: Mapping[str, Any], error: str) -> bool | None:
@@ -121,7 +121,7 @@ class DlqPlugin:
     def _collector(self) -> "Collector":
         from streamer_plugin_dlq.collecting import Collector  # noqa: PLC0415
 
-        return Collector(self.letters, self.settings, self._app.clock)
+        return Collector(self.letters, self.settings, self._app)
 
     def _keep(self, request: Request) -> bool:
         from streamer_plugin_dlq import entry  # noqa: PLC0415
@@ -140,13 +140,8 @@ class DlqPlugin:
             self._count(request.action, request.failures[-1].code)
         return missed
 
-    def _count_given_up(self, kept: int) -> None:
-        from streamer_plugin_dlq.entry import GIVEN_UP  # noqa: PLC0415
-
-        self._count("none", GIVEN_UP, kept)
-
-    def _count(self, action: str, code: str, kept: int = 1) -> None:
-        self._app.runtime.measure("dlq.kept", kept, tags={"action": action, "code": code})
+    def _count(self, action: str, code: str) -> None:
+        self._app.runtime.measure("dlq.kept", tags={"action": action, "code": code})
 
 
 def _need_botocore() -> None:

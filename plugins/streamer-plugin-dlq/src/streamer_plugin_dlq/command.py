@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from streamer_core.cli import options
-from streamer_core.cli.problem import Code, Problem, note
+from streamer_core.cli.problem import Code, Problem, complain, note
 from streamer_core.cli.project import Project
 from streamer_core.errors import Conflict, NotFound
 from streamer_core.records import record
@@ -179,11 +179,24 @@ def discard(desk: Desk, /, *, dry_run: bool, yes: bool, **given: Any) -> None:
 def collect(desk: Desk) -> None:
     """Move all that lies in the queues of [plugins.dlq] to the dead letters, at once.
 
-    The sweeper does so each minute.
+    The sweeper does so each minute. A queue that cannot be emptied is told of, and passed over.
     """
     if not desk.settings.queues:
         raise Problem("[plugins.dlq] queues names none", hint='queues = ["shop-parking"]')
+    from streamer_plugin_dlq.sqs import QueueError  # noqa: PLC0415 - and botocore
+
+    failed = 0
     with desk.open() as (app, letters):
-        collector = Collector(letters, desk.settings, app.clock)
+        collector = Collector(letters, desk.settings, app)
         for queue in desk.settings.queues:
-            click.echo(f"{queue}: {collector.empty(queue)} collected")
+            collected = 0
+            try:
+                for kept in collector.batches(queue):
+                    collected += kept
+            except QueueError as error:
+                complain(str(error))
+                failed += 1
+            click.echo(f"{queue}: {collected} collected")
+    if failed:
+        of = len(desk.settings.queues)
+        raise Problem(f"{failed} of {of} queues were not emptied", code=Code.FAILED)

@@ -30,11 +30,11 @@ def of_request(request: Request, settings: DlqSettings) -> dict[str, Any]:
     plain = request_to_plain(
         request.changed(checkpoint=None, progress=None, outcome=None, settle=(), extra={})
     )
-    paths = [path.split(".") for path in settings.redact]
     for name in ("payload", "metadata"):
-        plain[name] = _blanked(plain[name], paths, ()) if settings.payload else {}
+        plain[name] = _blanked(plain[name], settings.redact) if settings.payload else {}
     for failure in plain["failures"]:
-        failure["details"] = _blanked(failure["details"], paths, ()) if settings.payload else None
+        details = failure["details"]
+        failure["details"] = _blanked(details, settings.redact) if settings.payload else None
     return plain
 
 
@@ -47,20 +47,15 @@ def of_record(record: Any, settings: DlqSettings) -> Any:
     return record if settings.payload and not settings.redact else _named(record)
 
 
-def _blanked(value: Any, paths: Sequence[Sequence[str]], at: tuple[str, ...]) -> Any:
+def _blanked(value: Any, paths: Sequence[str], at: str = "") -> Any:
+    """Blank what lies at the end of one of the paths; a name may have dots of its own."""
+    if any(at.endswith(f".{path}") for path in paths):
+        return BLANK
     if isinstance(value, Mapping):
-        return {
-            name: BLANK if any(_ends(here, path) for path in paths) else _blanked(one, paths, here)
-            for name, one in value.items()
-            for here in [(*at, name)]
-        }
+        return {name: _blanked(one, paths, f"{at}.{name}") for name, one in value.items()}
     if isinstance(value, list):
         return [_blanked(one, paths, at) for one in value]
     return value
-
-
-def _ends(at: Sequence[str], path: Sequence[str]) -> bool:
-    return list(at[-len(path) :]) == list(path)
 
 
 def _named(value: Any, name: str = "") -> Any:

@@ -32,8 +32,11 @@ class DlqSettings:
         if not self.keep:
             raise ValueError("keep: must be more than nothing")
         for path in self.redact:
-            if not all(path.split(".")):
-                raise ValueError(f"redact: {path!r} is no name, nor names joined by dots")
+            if not all(path.split(".")) or "*" in path:
+                raise ValueError(
+                    f"redact: {path!r} is no name, nor names joined by dots; a name blanks all "
+                    f"that lies in it"
+                )
         for queue in self.queues:
             if not _QUEUE.fullmatch(queue):
                 raise ValueError(

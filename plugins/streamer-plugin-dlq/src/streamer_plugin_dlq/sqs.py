@@ -38,7 +38,7 @@ class Queues:
                     retries={"mode": "standard", "total_max_attempts": 1},
                 ),
             )
-        except BotoCoreError as error:
+        except (BotoCoreError, ValueError) as error:  # the second: of an endpoint
             raise QueueError(f"[plugins.dlq] queues: {error}") from None
         self._addresses: dict[str, str] = {}
 
@@ -89,6 +89,7 @@ def _ask(queue: str, call: Callable[..., Mapping[str, Any]], **given: Any) -> Ma
     try:
         return call(**given)
     except ClientError as error:
-        raise QueueError(f"{queue}: {error.response['Error']['Code']}") from error
+        reason = error.response["Error"]["Code"]
+        raise QueueError(f"{queue} cannot be emptied: {reason}") from error
     except BotoCoreError as error:
-        raise QueueError(f"{queue}: {type(error).__name__}") from error
+        raise QueueError(f"{queue} cannot be emptied: {type(error).__name__}") from error
