@@ -53,12 +53,10 @@ class Emitter(UDPEmitter):  # type: ignore[misc]
         super().set_daemon_address(address)
         self.host = Host(self.ip, self._monotonic)
 
-    def send_entity(self, entity: Any) -> None:
-        """Send a segment or subsegment."""
+    def _send_data(self, data: str) -> None:
         number = self.host.number()
         if number is not None:
-            self._ip = number
-            super().send_entity(entity)
+            self._socket.sendto(data.encode(), (number, self.port))
 
 
 def opened(daemon: str, monotonic: Callable[[], float]) -> Any:
