@@ -186,9 +186,11 @@ def _check_sections(found: Sequence[Found], settings: Settings) -> None:
     names = {plugin.name for plugin in found} | set(settings.named or ())
     for section in settings.plugins:
         if section not in names:
+            remedy = f"try: pip install streamer-plugin-{section}"
+            if settings.core.plugins is not None:
+                remedy = f"add {section!r} to [streamer] plugins"
             raise ConfigurationError(
-                f"[plugins.{section}]: the plugin is not loaded; "
-                f"try: pip install streamer-plugin-{section}, or take the section out"
+                f"[plugins.{section}]: the plugin is not loaded; {remedy}, or take the section out"
             )
 
 

@@ -15,6 +15,7 @@ import sys
 import types
 import zipfile
 from dataclasses import fields
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from streamer_core import Settings, errors
 from streamer_core.engine import framework
 from streamer_core.model import encode
 from streamer_core.model.request import Status
+from streamer_core.sections import validate_section
 from streamer_core.settings import CoreSettings
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +94,21 @@ def test_python_blocks_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in list(vars(module).items()):
         if name.startswith("test_") and inspect.isfunction(value):
             value()
+
+
+def settings_of(page: Path) -> list[str]:
+    """Give the blocks that are a `streamer.toml`, or a part of one."""
+    blocks = (block["code"] for block in BLOCK.finditer(page.read_text("utf-8")))
+    return [code for code in blocks if re.match(r"(#.*\n)?\[+(streamer|plugins\.)", code)]
+
+
+@pytest.mark.parametrize("page", [p for p in READMES if settings_of(p)], ids=name_of)
+def test_settings_are_taken(page: Path, tmp_path: Path) -> None:
+    plugins = {point.name: point for point in entry_points(group="streamer.plugins")}
+    for text in settings_of(page):
+        (tmp_path / "streamer.toml").write_text(text, "utf-8")
+        for name, section in Settings.load(tmp_path, environ={}).plugins.items():
+            validate_section(plugins[name].load().Settings, section, f"[plugins.{name}]")
 
 
 def test_a_block_that_is_not_run_says_why() -> None:

@@ -1,14 +1,17 @@
 """Imports run one way: a file imports only from floors below its own (docs/architecture.md)."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import streamer_core
+from streamer_core.model.manifest import Manifest
 
 ROOT = Path(streamer_core.__file__).parent
 FLOORS = [
@@ -156,3 +159,15 @@ def test_what_is_public_is_listed() -> None:
     public = {name for name in vars(streamer_core) if not name.startswith("_")}
     submodules = {name.split(".")[1] for name in MODULES if "." in name}
     assert set(streamer_core.__all__) == public - (submodules - set(streamer_core.__all__))
+
+
+def test_no_plugin_knows_another() -> None:
+    """Neither imports nor requires it, nor asks in its manifest for a place beside it."""
+    named = re.compile(r"(?:(?:import|from) streamer_plugin_|\"streamer-plugin-)([a-z]+)")
+    for folder in (ROOT.parent / "plugins").glob("streamer-plugin-*"):
+        own = folder.name.removeprefix("streamer-plugin-")
+        for path in [folder / "pyproject.toml", *folder.glob("src/**/*.py")]:
+            assert set(named.findall(path.read_text("utf-8"))) <= {own}, path
+    for point in entry_points(group="streamer.plugins"):
+        manifest = getattr(point.load(), "manifest", Manifest())
+        assert manifest == Manifest(), point.name

@@ -380,11 +380,21 @@ def test_a_section_for_a_plugin_without_settings_is_refused(install: Install) ->
     )
 
 
-def test_a_section_for_a_plugin_that_is_not_installed_is_refused(install: Install) -> None:
+def test_a_section_for_a_plugin_that_is_left_out_is_refused(install: Install) -> None:
     install("ant")
+    install("bee", SETTINGS)
     assert refusal("ant", bee={"x": 1}) == (
         "[plugins.bee]: the plugin is not loaded; "
-        "try: pip install streamer-plugin-bee, or take the section out"
+        "add 'bee' to [streamer] plugins, or take the section out"
+    )
+
+
+def test_a_section_for_a_plugin_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Streamer(Settings.of({}, {"nosuch": {"x": 1}}))
+    assert str(refused.value) == (
+        "[plugins.nosuch]: the plugin is not loaded; "
+        "try: pip install streamer-plugin-nosuch, or take the section out"
     )
 
 

@@ -386,6 +386,7 @@ def test_the_console_shows_the_newest(plugged: Any) -> None:
             ({"queues": [queue]}, f"queues: '{queue}' is no name of a queue, as in shop-parking")
             for queue in ("", "a b", "https://", "https://sqs.aws", "https:///x", "https://a/b c")
         ),
+        *(({"region": one}, f"region: '{one}' is none") for one in ("", " ", "eu central 1")),
         ({"redacted": ["card"]}, "did you mean 'redact'?"),
     ],
 )

@@ -1,5 +1,6 @@
 """Spans on their way to a real collector, and to one that hangs or is not there."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -120,7 +121,7 @@ from streamer_core.testing import MemoryStore, MemoryTransport
 
 clock = SystemClock()
 app = Streamer.start(
-    Settings.of({"plugins": ["otel"]}, {"otel": {"endpoint": sys.argv[1], "flush": "300ms"}}),
+    Settings.of({"plugins": ["otel"]}, {"otel": {"endpoint": sys.argv[1], "flush": "1s"}}),
     store=MemoryStore(clock), transport=MemoryTransport(), load_handlers=False,
 )
 from opentelemetry import trace
@@ -145,13 +146,17 @@ def test_neither_a_flush_nor_an_end_waits_for_the_exporter(
     endpoint = "http://127.0.0.1:1" if answers is None else silent
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", FLUSHES, endpoint], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FLUSHES, endpoint],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "40"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     first, second, close = map(float, done.stdout.split())
-    assert 0.3 <= first < 2
-    assert second < 0.3, "the first is still at it"
-    assert close < 2
-    assert time.monotonic() - began < 9, "nor does the interpreter's end: the exporter takes 10 s"
+    assert 1 <= first < 20
+    assert second < 1, "the first is still at it"
+    assert close < 20
+    assert time.monotonic() - began < 38, "nor does the interpreter's end: the exporter takes 40 s"
 
 
 def test_health_says_how_the_last_export_went(collector: Any) -> None:

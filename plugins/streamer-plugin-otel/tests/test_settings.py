@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.util.re import parse_env_headers
 from streamer_plugin_otel.provider import set_up
 from streamer_plugin_otel.wanted import wanted
 
@@ -223,3 +224,30 @@ def test_an_environment_that_asks_for_more_stops_the_start(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=said):
         start(endpoint=NOWHERE)
+
+
+@pytest.mark.parametrize(
+    "variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"]
+)
+@pytest.mark.parametrize(
+    "value", ["secret", "Authorization: Bearer secret", "a=b,x y=secret", 'a="secret"', "a=se;cret"]
+)
+def test_headers_that_could_not_be_read_stop_the_start_and_are_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"{variable}: must be name=value") as stopped:
+        start(endpoint=NOWHERE)
+    assert "secret" not in str(stopped.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "value", ["", "Authorization=Bearer secret", "api-key = a%20=b , x=Basic YTpi==,"]
+)
+def test_headers_are_sent_as_the_sdk_reads_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", value)
+    assert wanted(NOWHERE)
+    parse_env_headers(value, liberal=True)
+    assert caplog.text == ""

@@ -10,6 +10,8 @@ from streamer_plugin_tenancy.admin import Admin
 
 from streamer_core import Context
 from streamer_core.errors import Forbidden, StoreError
+from streamer_core.markers import hookimpl
+from streamer_core.model.principal import Principal
 from streamer_core.model.request import Status
 from tests.unit.harness import Client, Rig, code_of, handler
 
@@ -65,6 +67,24 @@ def test_a_suspended_tenant_is_turned_away_and_its_connections_closed(
     assert others.ask("echo", {"n": 1})["data"] == {"n": 1}
     admin_of(rig).resume("acme")
     assert rig.client().ask("echo", {})["type"] == "response"
+
+
+def test_what_a_suspended_tenant_sends_counts_for_no_limit(make_rig: MakeRig) -> None:
+    counted = []
+
+    class Limit:
+        @hookimpl
+        def streamer_limit(self, principal: Principal) -> None:
+            counted.append(principal.tenant)
+
+    rig = with_actions(make_rig)
+    rig.plug(Limit())
+    client, other = rig.client(), rig.client(tenant="other")
+    counted.clear()
+    admin_of(rig).suspend("acme")
+    assert code_of(client.ask("echo", {})) == "FORBIDDEN"
+    assert other.ask("echo", {})["type"] == "response"
+    assert counted == ["other"]
 
 
 def test_who_was_let_in_by_a_process_that_had_not_heard_is_closed_too(make_rig: MakeRig) -> None:

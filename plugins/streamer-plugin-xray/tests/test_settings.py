@@ -63,8 +63,10 @@ def test_it_is_on_where_there_is_a_daemon(
         ({"daemon": "127.0.0.1:65536"}, "try: 127.0.0.1:2000"),
         ({"daemon": " "}, "daemon: must be an address"),
         ({"daemon": ":2000"}, "try: 127.0.0.1:2000"),
-        ({"daemon": "nowhere.invalid:2000"}, "there is no host of that name"),
-        ({"daemon": "a..b:2000"}, "there is no host of that name"),
+        *(
+            ({"daemon": f"{host}:2000"}, "try: 127.0.0.1:2000")
+            for host in ("a..b", "x" * 64, "127.0.0.256", "1.2.3.4.5")
+        ),
         *(
             ({"daemon": "127.0.0.1:2000", "service": name}, "service: must have 1 to 200")
             for name in ("", " ", "a\0b", "<me>")

@@ -7,6 +7,8 @@ from streamer_core.sections import Ms
 
 _DAY_MS = 86_400_000
 _QUEUE = re.compile(r"https?://[^/\s]+/\S*[^/\s]|[A-Za-z0-9_-]{1,80}(\.fifo)?")
+_REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
+"""What botocore takes for one."""
 
 
 @record
@@ -37,6 +39,8 @@ class DlqSettings:
                     f"redact: {path!r} is no name, nor names joined by dots; a name blanks all "
                     f"that lies in it"
                 )
+        if self.region is not None and not _REGION.fullmatch(self.region):
+            raise ValueError(f"region: {self.region!r} is none, as eu-central-1 is")
         for queue in self.queues:
             if not _QUEUE.fullmatch(queue):
                 raise ValueError(

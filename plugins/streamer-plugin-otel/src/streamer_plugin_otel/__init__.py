@@ -94,7 +94,7 @@ class OtelPlugin:
     @hookimpl
     def streamer_around_message(
         self, request: Message, connection: Connection
-    ) -> AbstractContextManager[None]:
+    ) -> AbstractContextManager[None] | None:
         """Trace the taking of a message."""
         return self._tracing.receiving(request, connection.principal.tenant)
 

@@ -12,11 +12,10 @@ class Off:
     """Stands for `Tracing` and `Flushing`: in a command, which starts no plugin, and in a start
     that another plugin ends before this one's turn."""
 
-    def receiving(self, *_: object) -> AbstractContextManager[None]:
-        """Surround nothing."""
-        return nullcontext()
+    def receiving(self, *_: object) -> None:
+        """Do nothing."""
 
-    running = receiving
+    running = left = receiving
 
     def storing(self, *_: object) -> AbstractContextManager[Callable[[object], None]]:
         """Surround nothing."""
@@ -27,9 +26,6 @@ class Off:
     def context_for(self, *_: object) -> Mapping[str, str]:
         """Give nothing."""
         return {}
-
-    def left(self, *_: object) -> None:
-        """Keep nothing."""
 
     def flush(self) -> None:
         """Send nothing."""

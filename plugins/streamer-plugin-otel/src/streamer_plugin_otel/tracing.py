@@ -25,7 +25,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind
 from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Delivery, Message, Push, Refused, Request, Status
-from streamer_plugin_otel.carrier import PRINTABLE
+from streamer_plugin_otel.carrier import WELL_FORMED
 from streamer_plugin_otel.sampling import LEFT_OUT, Deciding, LeftOut, kept, taking
 from streamer_plugin_otel.spans import (
     current,
@@ -68,7 +68,7 @@ class Tracing:
         if keeps is False:
             return LeftOut()
         # A client that is not traced: under what the application traces around it, if it does.
-        context = self._propagator.extract(message.metadata, contexts.get_current(), PRINTABLE)
+        context = self._propagator.extract(message.metadata, contexts.get_current(), WELL_FORMED)
         return self._taken(message, tenant, kept(context) if keeps else context)
 
     @contextmanager
@@ -232,7 +232,7 @@ class Tracing:
     # -- contexts
 
     def _context_in(self, metadata: Mapping[str, str]) -> contexts.Context:
-        return self._propagator.extract(metadata, contexts.Context(), PRINTABLE)
+        return self._propagator.extract(metadata, contexts.Context(), WELL_FORMED)
 
     def _left_out(self, metadata: Mapping[str, str]) -> contexts.Context | None:
         """Give the context of a request whose trace is not kept; None: it may be."""

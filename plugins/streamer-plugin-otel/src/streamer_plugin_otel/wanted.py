@@ -1,6 +1,7 @@
 """Whether somebody takes the spans; says so without importing OpenTelemetry."""
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -9,6 +10,9 @@ from streamer_plugin_otel.address import wrong_with
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ \t!#-+\--:<-\[\]-~]*")
+"""What the SDK reads. Of all else it warns, and quotes it, though it may be a token."""
 
 
 def wanted(endpoint: str | None) -> bool:
@@ -36,11 +40,22 @@ def wanted(endpoint: str | None) -> bool:
             f"alone; send to the collector's port for it, usually 4318"
         )
     if endpoint is None:
-        _check_environment()
+        _check_address()
+    for variable in _HEADERS:
+        _check_headers(variable)
     return True
 
 
-def _check_environment() -> None:
+def _check_headers(variable: str) -> None:
+    headers = map(str.strip, os.environ.get(variable, "").split(","))
+    if not all(_HEADER.fullmatch(one) for one in headers if one):
+        raise ConfigurationError(
+            f"{variable}: must be name=value, more of them after commas; percent-encode what "
+            f"is no letter or digit of a value, as in Authorization=Bearer%20…"
+        )
+
+
+def _check_address() -> None:
     """See that the exporter has an address: it takes whatever is set, and fails at each export."""
     variable = next(filter(os.environ.get, _ENDPOINTS))
     if wrong := wrong_with(os.environ[variable]):

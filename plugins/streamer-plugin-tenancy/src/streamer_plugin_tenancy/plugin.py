@@ -30,7 +30,7 @@ class TenancyPlugin:
     """Keeps tenants apart, within their quotas, and counts what they use."""
 
     Settings = TenancySettings
-    manifest = Manifest(before=("ratelimit",))
+    manifest = Manifest()
 
     def __init__(self, settings: TenancySettings, app: Any) -> None:
         self.settings = settings
@@ -91,7 +91,7 @@ class TenancyPlugin:
 
         cli.add_command(tenants)
 
-    @hookimpl
+    @hookimpl(tryfirst=True)  # nobody counts what is refused here
     def streamer_limit(self, principal: Principal) -> None:
         """Refuse whoever has no tenant, or a suspended one."""
         if principal.tenant in NOBODY:

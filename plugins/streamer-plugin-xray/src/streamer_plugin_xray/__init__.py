@@ -22,7 +22,7 @@ from streamer_core.plugin import (
     hookimpl,
     record,
 )
-from streamer_plugin_xray.address import is_address, is_found
+from streamer_plugin_xray.address import is_address
 from streamer_plugin_xray.off import Off
 
 if TYPE_CHECKING:
@@ -89,12 +89,7 @@ class XRayPlugin:
         from streamer_plugin_xray.recorder import opened  # noqa: PLC0415
         from streamer_plugin_xray.tracing import Tracing  # noqa: PLC0415
 
-        recorder = opened(daemon)
-        if not is_found(recorder.emitter.ip):
-            raise ConfigurationError(
-                f"[plugins.xray] daemon, or AWS_XRAY_DAEMON_ADDRESS, is {daemon!r}; there is no "
-                f"host of that name"
-            )
+        recorder = opened(daemon, self._app.clock.monotonic)
         # The clock's own source is the system's: to ask that takes as long as half a message.
         decide = Random(self._app.clock.random()).random  # noqa: S311
         self._tracing = Tracing(recorder, self.settings.service, self.settings.ratio, decide)
@@ -102,7 +97,7 @@ class XRayPlugin:
     @hookimpl
     def streamer_around_message(
         self, request: Message, connection: Connection
-    ) -> AbstractContextManager[None]:
+    ) -> AbstractContextManager[None] | None:
         """Trace the taking of a message."""
         return self._tracing.receiving(request, connection.principal.tenant)
 

@@ -8,15 +8,15 @@ class Off:
     """Stands for `Tracing`: in a command, which starts no plugin, and in a start that another
     plugin ends before this one's turn."""
 
-    def receiving(self, *_: object) -> AbstractContextManager[None]:
+    def receiving(self, *_: object) -> None:
+        """Do nothing."""
+
+    running = left = receiving
+
+    def pushing(self, *_: object) -> AbstractContextManager[None]:
         """Surround nothing."""
         return nullcontext()
-
-    running = pushing = receiving
 
     def header_for(self, *_: object) -> Mapping[str, str]:
         """Give nothing."""
         return {}
-
-    def left(self, *_: object) -> None:
-        """Keep nothing."""
