@@ -148,7 +148,8 @@ def streamer_health() -> Health | None:
 
     Added in 0.1. Implemented by: local (its worker processes), jwt (the age of its keys), tenancy
     (tables of tenants that failed), circuitbreaker (which circuits are open), ratelimit (whether
-    the store counts), dlq (what waits to be kept), cloudwatch and otel (how the last write went).
+    the store counts), dlq (what waits to be kept), cloudwatch and otel (how the last write went),
+    xray (whether its daemon is found).
     """
 
 

@@ -57,6 +57,11 @@ def started(daemon: Any) -> Rig:
     return rig
 
 
+def health_of(rig: Rig) -> tuple[str, str]:
+    found = next(one for one in rig.app.health() if one.name == "xray")
+    return found.status, found.detail
+
+
 def test_it_is_looked_up_once_for_many_segments(daemon: Any, names: Names) -> None:
     client = started(daemon).client()
     for _ in range(20):
@@ -73,6 +78,7 @@ def test_one_that_is_not_found_is_told_and_keeps_nobody_from_starting(
     assert [(one["event"], one["host"], one["level"]) for one in logs] == [
         (SAID, "xray.internal", "warning")
     ]
+    assert health_of(rig) == ("degraded", "the daemon's host is not found")
     client = rig.client()
     client.send("echo", {})
     rig.clock.advance(59_000)
@@ -84,6 +90,7 @@ def test_one_that_is_not_found_is_told_and_keeps_nobody_from_starting(
     eventually(lambda: len(names.asked) == 2)
     eventually(lambda: client.ask("echo", {}) and daemon.documents)
     assert len(names.asked) == 2
+    assert health_of(rig) == ("ok", "segments are sent")
 
 
 def test_a_name_server_that_is_silent_delays_no_message(daemon: Any, names: Names) -> None:

@@ -14,6 +14,7 @@ from streamer_core.plugin import (
     Call,
     Connection,
     Delivery,
+    Health,
     Manifest,
     Message,
     Push,
@@ -26,6 +27,7 @@ from streamer_plugin_xray.address import is_address
 from streamer_plugin_xray.off import Off
 
 if TYPE_CHECKING:
+    from streamer_plugin_xray.host import Host
     from streamer_plugin_xray.tracing import Tracing
 
 __all__ = ["XRayPlugin"]
@@ -72,6 +74,7 @@ class XRayPlugin:
         self.settings = settings
         self._app = app
         self._tracing: Tracing | Off = Off()
+        self._host: Host | None = None
 
     @hookimpl
     def streamer_startup(self) -> None:
@@ -90,6 +93,7 @@ class XRayPlugin:
         from streamer_plugin_xray.tracing import Tracing  # noqa: PLC0415
 
         recorder = opened(daemon, self._app.clock.monotonic)
+        self._host = getattr(recorder.emitter, "host", None)
         # The clock's own source is the system's: to ask that takes as long as half a message.
         decide = Random(self._app.clock.random()).random  # noqa: S311
         self._tracing = Tracing(recorder, self.settings.service, self.settings.ratio, decide)
@@ -126,6 +130,18 @@ class XRayPlugin:
         """Let go of an attempt that is over; end it where its handler has not returned."""
         if before is Status.PROCESSING:
             self._tracing.left(request, after)
+
+    @hookimpl
+    def streamer_health(self) -> Health | None:
+        """Say whether the daemon is found; nothing where the application sends by itself.
+
+        Whether it takes what is sent, nobody knows: that is UDP.
+        """
+        if self._host is None:
+            return None
+        is_found = self._host.number() is not None
+        detail = "segments are sent" if is_found else "the daemon's host is not found"
+        return Health(name="xray", ok=True, degraded=not is_found, detail=detail)
 
 
 def _is_name(text: str) -> bool:
