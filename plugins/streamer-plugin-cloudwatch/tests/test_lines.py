@@ -110,6 +110,14 @@ def test_whoever_asks_gets_what_the_engine_measures_by_tenant(make: Any) -> None
     assert "ann" not in made.path.read_text("utf-8")
 
 
+def test_or_has_their_names_in_its_lines(make: Any) -> None:
+    made = make(properties=("tenant",))
+    walk(rig_of(made.plugin))
+    read = made.read()
+    assert {line["tenant"] for line in read.lines if "request.executed" in line} == {"acme"}
+    assert "tenant" not in {key for series in read.values for key, _ in series.dimensions}
+
+
 def test_values_beyond_the_bound_are_other_for_good(make: Any) -> None:
     made = make(most_values=3)
     for _ in range(2):  # what was let in stays, also after a write

@@ -96,6 +96,7 @@ def test_what_is_measured_while_others_end_is_written(tmp_path: Path, read: Read
         ({"to": "stdout", "namespace": ""}, "namespace: must have"),
         ({"to": "stdout", "most_values": 0}, "most_values: must be from 1 to 1000"),
         ({"dimensions": ["tenants"]}, "dimensions: 'tenants' is none of .*, tenant, "),
+        ({"properties": ["plan"]}, "properties: 'plan' is none of .*, tenant, "),
         ({"file": "x"}, "there is no such setting"),
     ],
 )

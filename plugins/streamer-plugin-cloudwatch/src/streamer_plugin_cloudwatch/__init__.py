@@ -43,10 +43,10 @@ class CloudWatchPlugin:
 
             self._writer = writer.Writer(settings, to, app)
             self.streamer_on_metric = self._writer.totals.streamer_on_metric
-            if settings.dimensions:
+            if settings.named:
                 from streamer_plugin_cloudwatch import who  # noqa: PLC0415 - for whoever asks
 
-                naming = who.Naming(settings.dimensions, self._writer.totals.streamer_on_metric)
+                naming = who.Naming(settings.named, self._writer.totals.streamer_on_metric)
                 self.streamer_on_metric = naming.streamer_on_metric
 
     @hookimpl

@@ -24,8 +24,9 @@ class CloudWatchSettings:
             elsewhere.
         namespace: of the metrics in CloudWatch. Two deployments in one account need two.
         interval: how long measurements are added up before they are written.
-        dimensions: who a measurement is of, as a dimension: `tenant`, `user` and the like. Tags of
-            these names are properties of the line otherwise.
+        properties: who a measurement is of, as a property of the line: `tenant`, `user` and the
+            like.
+        dimensions: the same, as a dimension.
         most_values: how many distinct values of a tag a process tells apart; all others are
             `other`.
     """
@@ -33,8 +34,14 @@ class CloudWatchSettings:
     to: str | None = None
     namespace: str = "Streamer"
     interval: Ms = 10_000
+    properties: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = ()
     most_values: int = 100
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Whom measurements name."""
+        return self.properties + self.dimensions
 
     def __post_init__(self) -> None:
         if self.to is not None and (not self.to.strip() or "\0" in self.to):
@@ -46,11 +53,12 @@ class CloudWatchSettings:
             )
         if self.interval <= 0:
             raise ValueError("interval: must be more than nothing")
-        for tag in self.dimensions:
-            if tag not in IDENTITIES:
-                raise ValueError(
-                    f"dimensions: {tag!r:.80} is none of {', '.join(sorted(IDENTITIES))}; "
-                    f"all other tags are dimensions as it is"
-                )
+        for setting in ("properties", "dimensions"):
+            for tag in getattr(self, setting):
+                if tag not in IDENTITIES:
+                    raise ValueError(
+                        f"{setting}: {tag!r:.80} is none of {', '.join(sorted(IDENTITIES))}; "
+                        f"all other tags are dimensions as it is"
+                    )
         if not 1 <= self.most_values <= _MOST_VALUES:
             raise ValueError(f"most_values: must be from 1 to {_MOST_VALUES}")
