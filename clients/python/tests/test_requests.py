@@ -158,6 +158,22 @@ def test_errors_are_typed(answer: dict[str, Any], kind: type[Exception]) -> None
     run(work())
 
 
+def test_an_end_that_comes_again_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with connected() as (_, client, peer):
+            handle = client.submit("report", id="r-1")
+            await peer.expect("report", failed("PROCESSING_FAILED", seq=1))
+            with pytest.raises(Failed):
+                await handle
+            await peer.send({**failed("PROCESSING_FAILED", seq=1), "request_id": "r-1"})
+            asking = asyncio.create_task(client.request("report"))
+            await peer.expect("report", response(1))
+            await soon(asking)
+
+    run(work())
+    assert not caplog.records
+
+
 def test_a_refusal_is_tried_again_when_asked() -> None:
     async def work() -> None:
         async with connected() as (_, client, peer):

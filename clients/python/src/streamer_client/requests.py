@@ -333,6 +333,8 @@ class Requests:
         return Backoff(base=1.0).delay(1, self._timing.random())
 
     def _stray(self, connection: Connection, name: str, raw: Mapping[str, Any]) -> None:
+        if raw.get("terminal"):
+            return  # it has come before: the server sends again what it does not know to be sent
         error = request_error(raw)
         whole = name.startswith("resume-")
         if raw.get("refused"):
