@@ -5,6 +5,7 @@ import subprocess
 import sys
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,31 @@ def test_bad_settings(
 
 
 PEM = key_of("ES256").public_pem
+SECRET = "of thirty-two characters, or more"
+JWKS = f'{{"keys": [{{"kty": "oct", "k": "a"}}, {json.dumps(key_of("ES256").jwk())}]}}'
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithms", "starts"),
+    [
+        (SECRET, ["RS256", "ES256"], False),
+        (SECRET, ["RS256", "HS256"], True),
+        (PEM, ["HS256"], False),
+        (PEM, ["ES256"], True),
+        (JWKS, ["HS256"], True),
+        (JWKS, ["ES256"], True),
+        (json.dumps(key_of("ES256").jwk()), ["HS512"], False),
+    ],
+)
+def test_algorithms_that_no_key_is_for_stop_the_start(
+    door: OpenDoor, monkeypatch: pytest.MonkeyPatch, key: str, algorithms: list[str], starts: bool
+) -> None:
+    monkeypatch.setenv("KEY", key)
+    said = "none of .* is for one of the keys"
+    with nullcontext() if starts else pytest.raises(ConfigurationError, match=said):
+        door(keys=["env:KEY"], algorithms=algorithms)
+
+
 BROKEN = {
     "cut off": PEM[:-60],
     "a line lost": "".join(PEM.splitlines(keepends=True)[:1] + PEM.splitlines(keepends=True)[2:]),

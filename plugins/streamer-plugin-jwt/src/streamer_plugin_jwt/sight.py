@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -61,6 +61,19 @@ def is_in_another_form(text: str) -> bool:
     return bool(_ELSEWHERE.search(text)) or any(map(_is_key_in_bytes, _decoded(text)))
 
 
+def may_serve(texts: Iterable[str], algorithms: Iterable[str]) -> bool:
+    """Tell whether one of the keys may be used with one of the algorithms: secrets with HMAC, pairs
+    with the others."""
+    are_secrets = {one for text in texts for one in _are_secrets(text.strip())}
+    return not are_secrets.isdisjoint(name in HMAC_BYTES for name in algorithms)
+
+
+def _are_secrets(text: str) -> set[bool]:
+    if text.startswith("{"):
+        return {one.get("kty") == "oct" for one in _jwks(text)}
+    return {not text.startswith(_BEGINS_PEM)}
+
+
 def _decoded(text: str) -> Iterator[bytes]:
     """Give what it says in base64, of either alphabet and padded or not, and in hex."""
     text = "".join(text.split())
@@ -105,14 +118,19 @@ def _head(data: bytes) -> int:
 
 
 def _may_be_jwk(text: str) -> bool:
+    return any(map(_has_members, _jwks(text)))
+
+
+def _jwks(text: str) -> list[dict[str, Any]]:
+    """Give the keys of a JWK or a set of them; none where it is neither."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        return False
+        return []
     those = found.get("keys", [found])
-    return isinstance(those, list) and any(map(_has_members, those))
+    return [one for one in those if isinstance(one, dict)] if isinstance(those, list) else []
 
 
-def _has_members(one: Any) -> bool:
-    kind = one.get("kty") if isinstance(one, dict) else None
+def _has_members(one: dict[str, Any]) -> bool:
+    kind = one.get("kty")
     return isinstance(kind, str) and kind in _MEMBERS and one.keys() >= _MEMBERS[kind]

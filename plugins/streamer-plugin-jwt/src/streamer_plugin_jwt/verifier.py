@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamer_core.errors import ConfigurationError
 from streamer_core.model.principal import Principal
 from streamer_core.ports import Clock
 from streamer_plugin_jwt.claims import principal_of
 from streamer_plugin_jwt.settings import Issuer, JwtSettings, place_of
+from streamer_plugin_jwt.sight import may_serve
 from streamer_plugin_jwt.sources import is_remote, read_local, read_remote
 from streamer_plugin_jwt.tokens import BadToken, check_signature, take_apart
 
@@ -117,8 +119,15 @@ class Verifier:
 
 
 def _texts(issuer: Issuer, root: Path) -> Mapping[str, str]:
-    places = [place_of(one)[1] for one in issuer.keys]
-    return {one: read_local(one, root) for one in places if not is_remote(one)}
+    places = {place_of(one)[1] for one in issuer.keys}
+    texts = {one: read_local(one, root) for one in places if not is_remote(one)}
+    is_all = bool(texts) and len(texts) == len(places)
+    if is_all and issuer.algorithms and not may_serve(texts.values(), issuer.algorithms):
+        raise ConfigurationError(
+            f"[plugins.jwt] algorithms: none of {', '.join(issuer.algorithms)} is for one of the "
+            f"keys; HS256 and the like are for secrets, all others for pairs of keys"
+        )
+    return texts
 
 
 def _read(issuer: Issuer, texts: Mapping[str, str], timeout_s: float) -> Sequence["Key"]:
