@@ -28,7 +28,7 @@ _GIGABYTE = 1e9
 
 @record
 class Prices:
-    """What a request, a second of it, a message of it, a gigabyte taken in costs."""
+    """What a request, a second of it, a message of it, a gigabyte of it costs."""
 
     request: float = 0.0
     second: float = 0.0
