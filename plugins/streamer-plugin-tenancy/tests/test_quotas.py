@@ -292,6 +292,7 @@ def test_without_settings_nothing_is_limited(make_rig: MakeRig) -> None:
         ({"cache": "2m"}, "cache: must be at most 60s: so late is a suspension noticed"),
         ({"usage_flush": 0}, "usage_flush: must be more than nothing"),
         ({"requests_a_day": "many"}, "requests_a_day"),
+        ({"tables": {"default": {"prefix": "a-"}}}, "tables: no tenant can be named 'default'"),
     ],
 )
 def test_a_bad_setting_stops_the_start(section: dict[str, Any], said: str) -> None:
