@@ -16,9 +16,10 @@ from benchmarks.gateway import Cpu, Gateway, gateway
 from benchmarks.load import Figures, running
 from benchmarks.options import Options
 from benchmarks.report import Report
+from streamer_core.model.encode import new_update
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request, Status
-from streamer_core.model.update import Kind, NewUpdate
+from streamer_core.model.update import Kind
 from streamer_core.ports import SystemClock
 
 BOUND, AIM = 2_000, 5_000
@@ -198,7 +199,7 @@ def _store_rates(store: SqliteStore, threads: int, count: int) -> dict[str, floa
         except IndexError:
             return False
         now = clock.now()
-        end = NewUpdate(kind=Kind.COMPLETE, attempt=1, body={"result": None}, at=now)
+        end = new_update(Kind.COMPLETE, 1, {"result": None}, now)
         store.finish(
             request.ref,
             Status.COMPLETED,

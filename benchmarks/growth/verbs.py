@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 from benchmarks.options import Options
+from streamer_core.model.encode import new_update
 from streamer_core.model.ids import ref_of
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Request, Status
-from streamer_core.model.update import Kind, NewUpdate
+from streamer_core.model.update import Kind
 from streamer_core.ports import Clock, Store
 
 LANES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
@@ -106,7 +107,7 @@ class Verbs:
 
     def _finish(self, request: Request, *, fence: int) -> None:
         now = self._clock.now()
-        end = NewUpdate(kind=Kind.COMPLETE, attempt=1, body={"result": None}, at=now)
+        end = new_update(Kind.COMPLETE, 1, {"result": None}, now)
         self._store.finish(
             request.ref, Status.COMPLETED, [end], fence=fence, expires_at=now + KEEP_MS
         )

@@ -47,6 +47,7 @@ class StoredExecution(Execution):
         self._io = threading.RLock()
         self._chunks: list[NewUpdate] = []
         self._last_seq = request.last_seq
+        self._out_bytes = request.out_bytes
         self._newest_version = request.subscribers_version
         self._subscribers, self._subscribers_version = _known_subscribers(request)
         self._behind: dict[str, int] = {}
@@ -96,10 +97,15 @@ class StoredExecution(Execution):
     def emit(self, data: Any) -> None:
         """Take a chunk; a full buffer is flushed here."""
         value = plain(data, "chunk")
-        if len(encode.encode(value)) + _ENVELOPE_BYTES > self.rt.settings.max_message_bytes:
+        size = len(encode.encode(value))
+        if size + _ENVELOPE_BYTES > self.rt.settings.max_message_bytes:
             raise TooLarge("A piece of the output is larger than a message may be")
         chunk = NewUpdate(
-            kind=Kind.CHUNK, attempt=self.attempt, body={"data": value}, at=self.rt.clock.now()
+            kind=Kind.CHUNK,
+            attempt=self.attempt,
+            body={"data": value},
+            size=size + len('{"data":}'),
+            at=self.rt.clock.now(),
         )
         with self._lock:
             if self.settled:
@@ -165,9 +171,7 @@ class StoredExecution(Execution):
         """Tell clients to forget what the last attempt put out after its checkpoint."""
         with self._io:
             body = {"keep_through_seq": self.request.checkpoint_seq}
-            update = NewUpdate(
-                kind=Kind.RESTART, attempt=self.attempt, body=body, at=self.rt.clock.now()
-            )
+            update = encode.new_update(Kind.RESTART, self.attempt, body, self.rt.clock.now())
             held = self.rt.store.append(self.request.ref, [update], fence=self.request.fence)
             self._learn(held)
             self.send_updates([update], held.last_seq)
@@ -202,7 +206,7 @@ class StoredExecution(Execution):
     def known(self) -> Request:
         """Give the request with all that this run has stored of it, but for its progress."""
         with self._lock:
-            return self.request.changed(last_seq=self._last_seq)
+            return self.request.changed(last_seq=self._last_seq, out_bytes=self._out_bytes)
 
     def buffered(self) -> tuple[list[NewUpdate], Snapshot | None]:
         """Give what is buffered, and the newest snapshot, to whoever writes the run's end."""
@@ -243,7 +247,7 @@ class StoredExecution(Execution):
     def _learn(self, held: Held) -> None:
         if not self._in_doubt:  # a heartbeat counts what `settle_doubt` has to find
             with self._lock:
-                self._last_seq = held.last_seq
+                self._last_seq, self._out_bytes = held.last_seq, held.out_bytes
         if held.cancel_requested:
             self.stop("cancel")
         self._newest_version = held.subscribers_version

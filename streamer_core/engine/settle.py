@@ -79,13 +79,13 @@ def _end_of(execution: StoredExecution, outcome: Outcome) -> Finish | None:
 def cancelled_update(attempt: int, now: int) -> NewUpdate:
     """Make the terminal message of a cancelled request."""
     body = {"error": encode.error_body("CANCELLED", "The request was cancelled")}
-    return NewUpdate(kind=Kind.ERROR, attempt=attempt, body=body, at=now)
+    return encode.new_update(Kind.ERROR, attempt, body, now)
 
 
 def failed_update(failure: Failure, now: int) -> NewUpdate:
     """Make the terminal message of a failed request."""
     body = {"error": encode.failure_body(failure)}
-    return NewUpdate(kind=Kind.ERROR, attempt=failure.attempt, body=body, at=now)
+    return encode.new_update(Kind.ERROR, failure.attempt, body, now)
 
 
 def _completed(execution: StoredExecution, value: object) -> Finish | None:
@@ -100,6 +100,7 @@ def _completed(execution: StoredExecution, value: object) -> Finish | None:
         kind=Kind.COMPLETE,
         attempt=execution.attempt,
         body={"result": result},
+        size=size + len('{"result":}'),
         at=execution.rt.clock.now(),
     )
     return prepared(execution, Status.COMPLETED, terminal)

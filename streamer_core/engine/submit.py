@@ -1,8 +1,7 @@
 """A handler's action: through the gates, then run at once or stored for a worker."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,8 +66,11 @@ def submit(
     )
     rt.tell("streamer_on_request", request=message, handler=spec, mode=mode)
     if mode is Mode.SYNC and not spec.idempotent:
-        with _counted(rt, counts) if counts else _NOTHING_COUNTED:
-            return at_once.answer(rt, connection, message, spec, payload)
+        if counts:
+            return _counted(
+                rt, counts, lambda: at_once.answer(rt, connection, message, spec, payload)
+            )
+        return at_once.answer(rt, connection, message, spec, payload)
     request = with_metadata(rt, _record(rt, connection, message, spec, payload, counts))
     if mode is Mode.SYNC:
         return at_once.answer_once(rt, connection, _enqueue_claimed(rt, request, counts))
@@ -101,8 +103,7 @@ def settled_of(counts: Sequence[Count]) -> tuple[Count, ...]:
     return tuple(count for count in counts if count.settles)
 
 
-@contextmanager
-def _counted(rt: Runtime, counts: Sequence[Count]) -> Iterator[None]:
+def _counted(rt: Runtime, counts: Sequence[Count], answer: Callable[[], Received]) -> Received:
     """Apply what admission counts to a request that is not stored: before it, and at its end."""
     if taken := taken_of(counts):
         counted = rt.store.count(taken)
@@ -110,15 +111,18 @@ def _counted(rt: Runtime, counts: Sequence[Count]) -> Iterator[None]:
             level = counted.levels[taken.index(counted.refused)]
             raise no_room(rt, counted.refused, level, counted.retry_after_ms)
     began = rt.clock.monotonic()
+    received = Received()
     try:
-        yield
+        received = answer()
     finally:
         if settled := settled_of(counts):
             seconds = rt.clock.monotonic() - began
-            _settle(rt, [one.whole(seconds=seconds, updates=1) for one in settled])
-
-
-_NOTHING_COUNTED = nullcontext()
+            out_bytes = sum([len(frame) for frame in received.frames])
+            _settle(
+                rt,
+                [one.whole(seconds=seconds, updates=1, out_bytes=out_bytes) for one in settled],
+            )
+    return received
 
 
 def _settle(rt: Runtime, counts: Sequence[Count]) -> None:

@@ -80,11 +80,11 @@ def streamer_admit(
 
     Returns:
         Counts, their keys as of `tenant_key`. Those that `settles` are applied once, by the write
-        that ends the request or forgets the connection: those below zero, and those `per` second
-        or update. The others are taken in the write that stores it: all have room, or nothing is
-        stored and the client gets `QUOTA_EXCEEDED`; a repeat takes nothing. For a request that is
-        not stored they are applied before it runs and at its end: a crash in between leaves the
-        first. For a connection at least one is to be taken, or none settles.
+        that ends the request or forgets the connection: those below zero, and those `per` second,
+        update or byte put out. The others are taken in the write that stores it: all have room, or
+        nothing is stored and the client gets `QUOTA_EXCEEDED`; a repeat takes nothing. For a
+        request that is not stored they are applied before it runs and at its end: a crash in
+        between leaves the first. For a connection at least one is to be taken, or none settles.
 
     Raises:
         QuotaExceeded, or another Refused: 429 for a connection, else the client's `error`. Any

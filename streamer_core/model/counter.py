@@ -20,7 +20,8 @@ class Count:
         refill_per_s: how much the level sinks each second.
         expires_at: Unix ms after which the counter may be forgotten; None: kept.
         per: where a request's end settles it: the amount is for each second that the request was
-            held by a worker, or each update stored of it. None: once.
+            held by a worker, each update stored of it, or each byte of them. Of one that is not
+            stored its answer is the one update. None: once.
     """
 
     key: str
@@ -28,18 +29,18 @@ class Count:
     limit: float | None = None
     refill_per_s: float = 0
     expires_at: int | None = None
-    per: Literal["second", "update"] | None = None
+    per: Literal["second", "update", "byte"] | None = None
 
     @property
     def settles(self) -> bool:
         """Whether it is applied at a request's end, and not where it is taken in."""
         return self.amount < 0 or self.per is not None
 
-    def whole(self, *, seconds: float, updates: int) -> "Count":
+    def whole(self, *, seconds: float, updates: int, out_bytes: int) -> "Count":
         """Give what is added at the end of a request that took so long and said so much."""
         if self.per is None:
             return self
-        times = seconds if self.per == "second" else updates
+        times = {"second": seconds, "update": updates, "byte": out_bytes}[self.per]
         return replace(self, amount=self.amount * times, per=None)
 
     def leaked(self, level: float, elapsed_ms: int) -> float:

@@ -146,6 +146,11 @@ def end(request: Request) -> list[Outgoing]:
     return [update(request, request.ref, last)]
 
 
+def new_update(kind: Kind, attempt: int, body: Mapping[str, Any], at: int) -> NewUpdate:
+    """Make an update whose size nobody knows yet."""
+    return NewUpdate(kind=kind, attempt=attempt, body=body, size=len(encode(body)), at=at)
+
+
 def numbered(updates: list[NewUpdate], last_seq: int) -> list[Update]:
     """Give the updates the numbers that an append which ended at `last_seq` gave them."""
     first = last_seq - len(updates) + 1

@@ -158,6 +158,7 @@ class Request:
         fence: rises with each claim; every write of a holder carries it.
         lease_until, worker: who holds it, and until when without a heartbeat.
         last_seq, sent_seq: the last update stored; the last known to have been sent.
+        out_bytes: the sizes of all updates stored, added up; see `NewUpdate`.
         subscribers_version: rises with each subscription, so that a worker learns of newcomers;
             0: there was none yet; ORIGIN_ALONE: that of `connection_id`.
         progress: the newest snapshot kept.
@@ -198,6 +199,7 @@ class Request:
     worker: str | None = None
     last_seq: int = 0
     sent_seq: int = 0
+    out_bytes: int = 0
     subscribers_version: int = 0
     progress: Snapshot | None = None
     checkpoint: Any = None

@@ -192,8 +192,10 @@ def cancelled(request: Request, terminal: NewUpdate, *, now: int, expires_at: in
 
 def settlement(ended: Request) -> tuple[Count, ...]:
     """Give the counts that the write which ends a request applies."""
-    seconds = ended.ran_ms / 1000
-    return tuple(one.whole(seconds=seconds, updates=ended.last_seq) for one in ended.settle)
+    seconds, updates, out_bytes = ended.ran_ms / 1000, ended.last_seq, ended.out_bytes
+    return tuple(
+        one.whole(seconds=seconds, updates=updates, out_bytes=out_bytes) for one in ended.settle
+    )
 
 
 def flagged(request: Request, *, now: int) -> Request:
@@ -267,6 +269,10 @@ def _ran_ms(request: Request, now: int) -> int:
     return request.ran_ms + max(0, until - (request.claimed_at or until))
 
 
+def _out_bytes(request: Request, updates: Sequence[NewUpdate]) -> int:
+    return request.out_bytes + sum([update.size for update in updates])
+
+
 def _with_updates(
     request: Request,
     updates: Sequence[NewUpdate],
@@ -281,6 +287,7 @@ def _with_updates(
     return Moved(
         request=request.changed(
             last_seq=last_seq,
+            out_bytes=_out_bytes(request, updates),
             progress=newest(request.progress, progress),
             checkpoint=checkpoint.data if checkpoint else request.checkpoint,
             checkpoint_seq=last_seq if checkpoint else request.checkpoint_seq,
@@ -301,6 +308,7 @@ def _ended(
         request=request.changed(
             status=status,
             last_seq=stored[-1].seq,
+            out_bytes=_out_bytes(request, updates),
             outcome=stored[-1].body,
             lease_until=None,
             worker=None,

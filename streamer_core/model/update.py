@@ -34,12 +34,14 @@ class NewUpdate:
         attempt: the attempt that made it.
         body: the rest of its wire message: `{"data": …}`, `{"keep_through_seq": n}`,
             `{"result": …}` or `{"error": {…}}`.
+        size: how many bytes the body has, encoded.
         at: Unix ms.
     """
 
     kind: Kind
     attempt: int
-    body: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any]
+    size: int
     at: int = 0
 
 

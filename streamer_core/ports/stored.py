@@ -33,12 +33,13 @@ class Held:
     """What a holder learns from each of its writes.
 
     Args:
-        last_seq: the last update's number after the write.
+        last_seq, out_bytes: the request's, after the write.
         subscribers_version: differs from the last one seen: read the subscribers again.
         cancel_requested: somebody asked the request to stop.
     """
 
     last_seq: int
+    out_bytes: int
     subscribers_version: int
     cancel_requested: bool
 
@@ -47,6 +48,7 @@ class Held:
         """Give what a write tells that leaves the request like this."""
         return cls(
             last_seq=request.last_seq,
+            out_bytes=request.out_bytes,
             subscribers_version=request.subscribers_version,
             cancel_requested=request.cancel_requested_at is not None,
         )

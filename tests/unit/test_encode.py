@@ -16,7 +16,7 @@ from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
 from streamer_core.model.message import Message
 from streamer_core.model.request import Failure, Request, Snapshot
-from streamer_core.model.update import Kind, NewUpdate, Update
+from streamer_core.model.update import Kind, Update
 
 REQUEST = Request(ref="f" * 32, id="r-1", action="a", tenant="t", user="u")
 
@@ -140,7 +140,7 @@ def test_other_codes_are_not_retryable() -> None:
 
 
 def test_numbering_ends_where_the_store_said() -> None:
-    new = [NewUpdate(kind=Kind.CHUNK, attempt=1, body={"data": n}, at=n) for n in range(3)]
+    new = [encode.new_update(Kind.CHUNK, 1, {"data": n}, n) for n in range(3)]
     assert [(one.seq, one.body["data"]) for one in encode.numbered(new, 10)] == [
         (8, 0),
         (9, 1),

@@ -24,8 +24,8 @@ from streamer_core.model.update import Kind, NewUpdate
 
 NEW = Request(ref="f", id="r", action="a", tenant="t", user="u", due_at=100)
 HELD = moves.claimed(NEW, worker="w", lease_until=500, now=100)
-CHUNK = NewUpdate(kind=Kind.CHUNK, attempt=1, body={"data": 1})
-END = NewUpdate(kind=Kind.COMPLETE, attempt=1, body={"result": 1})
+CHUNK = NewUpdate(kind=Kind.CHUNK, attempt=1, body={"data": 1}, size=10)
+END = NewUpdate(kind=Kind.COMPLETE, attempt=1, body={"result": 1}, size=12)
 FAILURE = Failure(attempt=1, code="X", message="m")
 
 

@@ -84,6 +84,7 @@ COUNTED_FOR_NOBODY = [
     "test_several_are_ended_each_by_itself",
     "test_the_settlement_is_applied_once",
     "test_the_time_it_was_held_is_added_up",
+    "test_what_it_put_out_is_added_up",
 ]
 
 

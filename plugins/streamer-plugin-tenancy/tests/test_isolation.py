@@ -320,6 +320,33 @@ def test_a_confused_handler_reads_nothing_of_another_tenant(make_rig: MakeRig, l
     assert [(line["tenant"], line["what"]) for line in refused] == [("evil", "cancel")]
 
 
+def test_a_worker_that_takes_a_request_for_anothers_does_nothing(
+    make_rig: MakeRig, logs: Lines
+) -> None:
+    """Settling is no tenant's work: many tenants' requests may end in one write."""
+    ran: list[str] = []
+
+    @handler("work", mode="async", retry={"max_attempts": 1})
+    def work(payload: dict[str, Any], ctx: Context) -> None:
+        ran.append(ctx.principal.tenant)
+
+    rig = make_rig(work)
+    theirs, mine = rig.client(tenant="acme"), rig.client(tenant="evil")
+    for client in (theirs, mine):
+        client.ask("work", {}, id="r")
+    held = [rig.claim(one.ref("r")) for one in (theirs, mine)]
+    outcomes = [rig.app.execute(one.changed(tenant="evil")) for one in held]
+    rig.app.settle(outcomes)
+    assert ran == ["evil"]  # its own alone
+    assert rig.stored(theirs.ref("r")) == held[0]
+    assert rig.stored(mine.ref("r")).status is Status.COMPLETED
+    assert [line["event"] for line in logs if line["level"] == "error"]
+    rig.clock.advance(600_000)
+    for _ in range(2):
+        rig.app.sweep()
+    assert rig.stored(theirs.ref("r")).status is Status.FAILED
+
+
 @pytest.mark.parametrize("open_store", ["sqlite", "ministack"], indirect=True)
 def test_the_framework_goes_on_across_tenants(make_rig_on: MakeRig) -> None:
     rig = make_rig_on(queued, news)

@@ -106,6 +106,21 @@ def test_who_was_let_in_by_a_process_that_had_not_heard_is_closed_too(make_rig: 
     assert is_open(again)
 
 
+def test_nobody_of_the_tenant_can_keep_its_connections_from_being_closed(
+    make_rig: MakeRig,
+) -> None:
+    first = with_actions(make_rig)
+    second = with_actions(make_rig, beside=first)
+    second.client()
+    admin_of(first).suspend("acme")
+    late = second.client("tenancy.close", scopes="streamer:admin")
+    assert late.ask("streamer.list", {})["data"]["requests"] == []
+    for one in admin_of(first).requests("acme"):
+        for user in ("tenancy.close", "late"):
+            known = second.client(user)
+            assert code_of(known.ask("streamer.cancel", {"request_id": one.id})) == "NOT_FOUND"
+
+
 def test_queued_work_waits_without_an_attempt_spent(make_rig: MakeRig) -> None:
     rig = with_actions(make_rig)
     client = rig.client()

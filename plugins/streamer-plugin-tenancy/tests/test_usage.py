@@ -36,8 +36,9 @@ def test_stored_requests_are_counted_exactly(make_rig_on: MakeRig) -> None:
         if ctx.attempt == 1 and payload["n"] == 1:
             raise RuntimeError("once more")
 
-    prices = {"price_request": 1, "price_second": 0.1, "price_message": 0.01}
-    rig = make_rig_on(work, sections={"tenancy": prices})
+    prices = {"request": 1, "second": 0.1, "message": 0.01, "gigabyte": 1e6}
+    section = {f"price_{what}": price for what, price in prices.items()}
+    rig = make_rig_on(work, sections={"tenancy": section})
     client, other = rig.client(), rig.client(tenant="other")
     for number in (1, 1, 2):  # one comes twice
         client.ask("work", {"n": number}, id=f"r-{number}")
@@ -49,11 +50,11 @@ def test_stored_requests_are_counted_exactly(make_rig_on: MakeRig) -> None:
     (row,) = read(rig)
     assert row["action"] == "work"
     assert (row["requests"], row["seconds"], row["messages"]) == (2, 4.5, 5)
-    assert row["bytes"] == sum(
-        len(f'{{"action": "work", "id": "r-{n}", "payload": {{"n": {n}}}}}') for n in (1, 2)
-    )
+    came = [f'{{"action": "work", "id": "r-{n}", "payload": {{"n": {n}}}}}' for n in (1, 2)]
+    put_out = [*3 * ['{"data":"piece"}'], *2 * ['{"result":null}']]
+    assert row["bytes"] == sum(map(len, came + put_out))
     assert row["requests_at_once"] == row["seconds_at_once"] == 0
-    assert row["estimated_cost"] == pytest.approx(2 * 1 + 4.5 * 0.1 + 5 * 0.01)
+    assert row["estimated_cost"] == pytest.approx(2 * 1 + 4.5 * 0.1 + 5 * 0.01 + row["bytes"] / 1e3)
     assert [one["requests"] for one in read(rig, "other")] == [1]
     assert read(rig, "nobody") == []
 
@@ -166,4 +167,4 @@ def test_a_busy_tenants_counters_are_spread(make_rig: MakeRig) -> None:
     for number in range(200):
         client.ask("work", {}, id=f"r-{number}")
         keys |= {one.key for one in rig.stored(client.ref(f"r-{number}")).settle}
-    assert len(keys) == 2 * 16
+    assert len(keys) == 3 * 16

@@ -85,6 +85,7 @@ def test_an_operator_beside_a_gateway(tmp_path: Path, world: dict[str, Any]) -> 
             found = eventually(usage, "usage")
             assert (found["queued"]["requests"], found["queued"]["messages"]) == (1, 2)
             assert found["whose"]["requests_at_once"] == 1
+            assert "whose" in tenants(folder, "usage", "acme", "--since", "5m")
 
             tenants(folder, "suspend", "acme")
             goodbye = talk.get()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from streamer_core.errors import StoreError
 from streamer_core.model.connection import Connection
+from streamer_core.model.encode import new_update
 from streamer_core.model.ids import ref_of
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Failure, Request, Snapshot
@@ -55,18 +56,18 @@ def a_connection(
 
 def a_chunk(clock: Clock, data: Any = "piece", attempt: int = 1) -> NewUpdate:
     """Give a piece of output."""
-    return NewUpdate(kind=Kind.CHUNK, attempt=attempt, body={"data": data}, at=clock.now())
+    return new_update(Kind.CHUNK, attempt, {"data": data}, clock.now())
 
 
 def an_end(clock: Clock, result: Any = "done", attempt: int = 1) -> NewUpdate:
     """Give a terminal update of a success."""
-    return NewUpdate(kind=Kind.COMPLETE, attempt=attempt, body={"result": result}, at=clock.now())
+    return new_update(Kind.COMPLETE, attempt, {"result": result}, clock.now())
 
 
 def an_error(clock: Clock, code: str = "CANCELLED", attempt: int = 1) -> NewUpdate:
     """Give a terminal update of a failure."""
     body = {"error": {"code": code, "message": "It ended."}}
-    return NewUpdate(kind=Kind.ERROR, attempt=attempt, body=body, at=clock.now())
+    return new_update(Kind.ERROR, attempt, body, clock.now())
 
 
 def a_snapshot(percentage: float, n: int, attempt: int = 1) -> Snapshot:

@@ -1,7 +1,8 @@
 """Progress is coalesced and never lies; chunks are stored in order before they are sent."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,9 +16,10 @@ from streamer_core.errors import (
     TooLarge,
     Unserializable,
 )
+from streamer_core.model.encode import encode
 from streamer_core.model.request import Status
 from streamer_core.model.update import Kind
-from streamer_core.ports import Delivery
+from streamer_core.ports import Delivery, Ending
 from streamer_core.testing import ManualClock, MemoryStore
 from tests.unit.harness import Client, Rig, interrupting, mirror
 
@@ -319,6 +321,50 @@ def test_a_write_that_took_effect_and_failed_is_not_made_twice() -> None:
         ctx.checkpoint("two")
 
     assert mirror(run(body)[1].inbox).output == [1, 2]
+
+
+class Witness(MemoryStore):
+    """Looks whether who ends a request knows how much it has put out."""
+
+    def finish_all(self, endings: Sequence[Ending]) -> Sequence[Any]:
+        for ending in endings:
+            kept = self.get(ending.ref)
+            assert kept is not None
+            assert ending.known is not None
+            assert ending.known.out_bytes == kept.out_bytes
+        return super().finish_all(endings)
+
+
+@pytest.mark.parametrize("ends_as", [Status.COMPLETED, Status.FAILED])
+def test_what_is_put_out_is_added_up_by_the_byte(ends_as: Status) -> None:
+    """Each update as it is stored: those that are forgotten later, and a write in doubt, too."""
+
+    @handler("a", mode="async", retry={"max_attempts": 2})
+    def function(ctx: Context) -> Any:
+        ctx.emit("né")
+        if ctx.attempt == 1:
+            ctx.checkpoint(None)
+            ctx.emit({"at": Decimal("1.50")})
+            rig.store.faults.fail_next("append", StoreError("no"), after=True)
+            with pytest.raises(StoreError):
+                ctx.checkpoint(1)
+            ctx.emit("behind the checkpoint")
+            rig.beat(60)
+        if ctx.attempt == 1 or ends_as is Status.FAILED:
+            raise ValueError("no")
+        return {"n": [1, 2]}
+
+    rig = Rig(function, open_store=Witness)
+    client = rig.client()
+    client.ask("a", id="r")
+    rig.work()
+    rig.clock.advance(600_000)
+    rig.work()
+    ended = rig.stored(client.ref("r"))
+    updates = rig.store.updates(ended.ref)
+    assert ended.status is ends_as
+    assert {Kind.CHUNK, Kind.RESTART} < {update.kind for update in updates}
+    assert ended.out_bytes == sum(len(encode(update.body)) for update in updates)
 
 
 def test_a_heartbeat_does_not_hide_that_a_write_is_in_doubt() -> None:

@@ -17,6 +17,7 @@ from streamer_core.errors import (
 )
 from streamer_core.markers import hookimpl
 from streamer_core.model.counter import Count
+from streamer_core.model.encode import encode
 from streamer_core.model.message import Mode, Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Status
@@ -409,22 +410,29 @@ def test_counts_of_a_connection_are_taken_and_settled_with_it() -> None:
     rig.client()
 
 
-class PerSecond:
+class PerWhat:
     @hookimpl
     def streamer_admit(self, request: Any) -> list[Count] | None:
-        return request and [Count(key="seconds", amount=2, per="second")]
+        return request and [
+            Count(key="seconds", amount=2, per="second"),
+            Count(key="updates", per="update"),
+            Count(key="bytes", per="byte"),
+        ]
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_the_seconds_of_a_run_are_counted_at_its_end(mode: str) -> None:
+def test_what_a_run_took_and_said_is_counted_at_its_end(mode: str) -> None:
     @handler("long", mode=mode)
-    def long(payload: dict[str, Any]) -> None:
+    def long(payload: dict[str, Any]) -> str:
         rig.clock.advance(1500)
+        return "done"
 
-    rig = Rig(long, plugins=[PerSecond()])
-    rig.client().ask("long", id="r")
+    rig = Rig(long, plugins=[PerWhat()])
+    answer = rig.client().ask("long", id="r")
     rig.work()
-    assert rig.store.count([Count(key="seconds", amount=0)]).levels == (3,)
+    said = answer if mode == "sync" else {"result": "done"}
+    counts = [Count(key=key, amount=0) for key in ("seconds", "updates", "bytes")]
+    assert rig.store.count(counts).levels == (3, 1, len(encode(said)))
 
 
 def test_a_gate_knows_the_handler_and_the_mode() -> None:

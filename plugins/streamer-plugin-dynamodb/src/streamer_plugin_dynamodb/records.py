@@ -27,7 +27,7 @@ APART_FROM = 1024  # characters: what a write costs is counted in units of 1 KB
 _NAMES = (
     *("ref", "due_at", "attempt", "spent", "fence", "lease_until", "worker", "last_seq"),
     *("sent_seq", "subscribers_version", "checkpoint_seq", "cancel_requested_at", "started_at"),
-    *("claimed_at", "ran_ms", "finished_at", "expires_at"),
+    *("claimed_at", "ran_ms", "out_bytes", "finished_at", "expires_at"),
 )
 _TEXTS = ("body", "checkpoint", "failures", "outcome")
 _CHANGING = {*_NAMES, "status", "progress", "checkpoint", "failures", "outcome"}

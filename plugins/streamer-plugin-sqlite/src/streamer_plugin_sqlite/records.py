@@ -19,7 +19,7 @@ from streamer_plugin_sqlite.text import stored, told
 _NAMES = (
     *("ref", "tenant", "user", "action", "status", "created_at", "due_at"),
     *("attempt", "spent", "fence", "lease_until", "worker"),
-    *("last_seq", "sent_seq", "subscribers_version", "checkpoint_seq"),
+    *("last_seq", "sent_seq", "out_bytes", "subscribers_version", "checkpoint_seq"),
     *("cancel_requested_at", "started_at", "claimed_at", "ran_ms", "finished_at", "expires_at"),
 )
 _JSON_NAMES = ("progress", "slots", "settle")

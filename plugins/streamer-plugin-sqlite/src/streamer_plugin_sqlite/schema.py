@@ -175,7 +175,11 @@ ALTER TABLE requests ADD COLUMN claimed_at INTEGER;
 ALTER TABLE requests ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _ORIGIN, _RARE_ENDS, _RAN)
+_OUT = """
+ALTER TABLE requests ADD COLUMN out_bytes INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ORIGIN, _RARE_ENDS, _RAN, _OUT)
 
 
 def migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -28,7 +28,7 @@ _GIGABYTE = 1e9
 
 @record
 class Prices:
-    """What a request, a second of it, a message of it, a gigabyte taken in costs."""
+    """What a request, a second of it, a message of it, a gigabyte of it costs."""
 
     request: float = 0.0
     second: float = 0.0
@@ -128,8 +128,10 @@ class Admin:
                 return
 
     def _closing(self, name: str, due_at: int) -> Request:
-        # A request of the tenant's own: whoever runs it may touch nothing else.
-        user, request_id = CLOSE, self.clock.new_id()
+        # A request of the tenant's own: whoever runs it may touch nothing else. No token names its
+        # user: that one could cancel it.
+        request_id = self.clock.new_id()
+        user = f"{CLOSE}/{request_id}"
         return Request(
             ref=ref_of(name, user, request_id),
             id=request_id,

@@ -16,6 +16,7 @@ from streamer_core.cli.text import when
 from streamer_core.engine.visible import whole
 from streamer_core.errors import Conflict
 from streamer_plugin_tenancy.admin import Admin
+from streamer_plugin_tenancy.usage import HOUR_MS
 
 _QUOTAS_METAVAR = "QUOTA=LIMIT…"
 _ROW = ("hour", "action", "requests", "seconds", "messages", "bytes", "estimated_cost")
@@ -107,7 +108,11 @@ def quota(
 
 
 _since = click.option(
-    "--since", type=options.duration, default="1d", show_default=True, help="This last while."
+    "--since",
+    type=options.duration,
+    default="1d",
+    show_default=True,
+    help="This last while, in whole hours.",
 )
 
 
@@ -119,8 +124,7 @@ _since = click.option(
 def usage(project: Project, tenant: str, since: int, *, as_json: bool) -> None:
     """Show what a tenant used, by action and hour."""
     with _admin(project) as admin:
-        now = admin.clock.now()
-        found = admin.used(tenant, now - since, now)
+        found = _used(admin, tenant, since)
     if as_json:
         output.json_lines(found)
     elif found:
@@ -140,12 +144,17 @@ def export(project: Project, tenant: str, form: str | None, since: int) -> None:
         if form is None:
             output.json_lines(map(whole, admin.requests(tenant)))
             return
-        now = admin.clock.now()
-        found = admin.used(tenant, now - since, now)
+        found = _used(admin, tenant, since)
     if form == "json":
         output.json_lines(found)
     else:
         _print_csv(found)
+
+
+def _used(admin: Admin, tenant: str, since: int) -> list[dict[str, Any]]:
+    """Give what was used in the last while, from the beginning of its first hour on."""
+    now = admin.clock.now()
+    return admin.used(tenant, (now - since) // HOUR_MS * HOUR_MS, now)
 
 
 def _print_csv(found: Sequence[dict[str, Any]]) -> None:

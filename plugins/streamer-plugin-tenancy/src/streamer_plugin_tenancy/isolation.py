@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NoReturn
 
-from streamer_core.errors import NotFound, StoreError
+from streamer_core.errors import LostLease, NotFound, StoreError
 from streamer_core.log import get_logger
 from streamer_core.model.connection import Connection
 from streamer_core.model.counter import Count
@@ -43,6 +43,11 @@ from streamer_core.scope import current_tenant
 
 _REQUEST = request_subject("")
 _MOST_OWNERS = 10_000
+
+
+def _ref_of(request: Request) -> str:
+    """Give the ref that a request has, if it is whose it says."""
+    return ref_of(request.tenant, request.user, request.id)
 
 
 class Isolated(NotFound):
@@ -179,7 +184,7 @@ class IsolatedStore(WrappedStore):
         self._check_counts("enqueue", request.tenant, (*counts, *request.settle))
         if request.connection_id is not None:
             self._check_connection("enqueue", request.connection_id)
-        if request.ref != ref_of(request.tenant, request.user, request.id):
+        if request.ref != _ref_of(request):
             self._refuse("enqueue")  # what lies there may be anybody's
         self._noted(request)
 
@@ -229,9 +234,17 @@ class IsolatedStore(WrappedStore):
         return self.inner.finish(ref, *given, **named)
 
     def finish_all(self, endings: Sequence[Ending]) -> Sequence[Held | StoreError]:
-        """End requests of the tenant."""
+        """End requests of the tenant, or of many; who takes one for another's has lost it."""
         self._check_refs("finish", (one.ref for one in endings))
-        return self.inner.finish_all(endings)
+        confused = {one.ref for one in endings if one.known and one.ref != _ref_of(one.known)}
+        if not confused:
+            return self.inner.finish_all(endings)
+        get_logger().error("another tenant's key was refused", what="finish", refs=sorted(confused))
+        answers = iter(self.inner.finish_all([one for one in endings if one.ref not in confused]))
+        return [
+            LostLease(f"request {one.ref} is another's") if one.ref in confused else next(answers)
+            for one in endings
+        ]
 
     def requeue(self, ref: str, **given: Any) -> Held:
         """Give a request of the tenant back."""

@@ -10,6 +10,7 @@ from streamer_core.markers import hookimpl
 from streamer_core.model.call import Call, Health
 from streamer_core.model.counter import Count
 from streamer_core.model.handler import HandlerSpec
+from streamer_core.model.ids import ref_of
 from streamer_core.model.manifest import Manifest
 from streamer_core.model.message import Message, Mode
 from streamer_core.model.principal import Principal
@@ -125,8 +126,12 @@ class TenancyPlugin:
 
     @hookimpl
     def streamer_around_call(self, call: Call) -> AbstractContextManager[None] | None:
-        """Let a suspended tenant's queued work wait; gather what is answered at once."""
+        """Run nobody's request for another; let a suspended tenant's queued work wait; gather what
+        is answered at once."""
         if call.request is not None:
+            who = call.principal
+            if call.ref != ref_of(who.tenant, who.user, call.request_id):
+                raise Forbidden("The request is another tenant's")
             self._wait_if_suspended(call)
             return None
         return self.usage.gathering(call) if self.settings.usage else None

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from streamer_core.records import record
 from streamer_core.sections import Ms
-from streamer_plugin_tenancy.tenants import MOST, QUOTAS
+from streamer_plugin_tenancy.tenants import MOST, NOBODY, QUOTAS
 
 _PRICES = ("price_request", "price_second", "price_message", "price_gigabyte")
 _ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}")
@@ -85,6 +85,8 @@ class TenancySettings:
             raise ValueError("usage_flush: must be more than nothing")
         if self.cache > 60_000:
             raise ValueError("cache: must be at most 60s: so late is a suspension noticed")
+        for name in NOBODY & self.tables.keys():
+            raise ValueError(f"tables: no tenant can be named {name!r}")
         for one, other in combinations(self.tables.values(), 2):
             if _may_be_the_same(one, other):
                 raise ValueError("tables: two tenants have the same; give each a prefix of its own")

@@ -38,7 +38,7 @@ _MOST_AT_ONCE = 80  # counts of one write: DynamoDB takes 100 items in a transac
 _MOST_OF_A_DAY = 100_000
 _MOST_NOTED = 10_000
 
-Per = Literal["second", "update"] | None
+Per = Literal["second", "update", "byte"] | None
 Cell = tuple[str, int, str]
 """Tenant, hour counted from 1970, action."""
 
@@ -101,6 +101,7 @@ class Usage:
             self._count(cell, "bytes", shard, request.size),
             self._count(cell, "seconds", shard, per="second"),
             self._count(cell, "messages", shard, per="update"),
+            self._count(cell, "bytes", shard, per="byte"),
         ]
 
     def _count(

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from streamer_core.errors import LostLease
+from streamer_core.model.encode import new_update
 from streamer_core.model.request import Request, Status
-from streamer_core.model.update import Kind, NewUpdate
+from streamer_core.model.update import Kind
 from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
@@ -69,7 +70,7 @@ class AppendRules(StoreRules):
         """Kind, attempt, body and time."""
         held = running(store)
         body = {"keep_through_seq": 0}
-        restart = NewUpdate(kind=Kind.RESTART, attempt=7, body=body, at=clock.now() - 3)
+        restart = new_update(Kind.RESTART, 7, body, clock.now() - 3)
         store.append(held.ref, [restart], fence=held.fence)
         (kept,) = store.updates(held.ref)
         assert (kept.kind, kept.attempt, kept.body) == (Kind.RESTART, 7, body)

@@ -36,7 +36,7 @@ from streamer_core.testing.contracts.store.base import (
 
 def _appended(store: Store, held: Request) -> Request:
     told = store.append(held.ref, [a_chunk(store.clock)], fence=held.fence)
-    return held.changed(last_seq=told.last_seq)
+    return held.changed(last_seq=told.last_seq, out_bytes=told.out_bytes)
 
 
 def _missed(store: Store, held: Request) -> Request:
@@ -182,6 +182,27 @@ class FinishRules(StoreRules):
         assert stored(store, held.ref).ran_ms == 1_500 + LEASE_MS
         counts = [Count(key="s", amount=0), Count(key="u", amount=0)]
         assert store.count(counts).levels == (2 * (1_500 + LEASE_MS) / 1000, 4)
+
+    def test_what_it_put_out_is_added_up(self, store: Store, clock: ManualClock) -> None:
+        """The bytes of all its updates, whichever write stores them. So many a settlement may
+        count, and of a request that was cancelled those of its end."""
+        per = (Count(key="b", amount=2, per="byte"),)
+        held = running(store, settle=per)
+        piece, end = len('{"data":"piece"}'), len('{"result":"done"}')
+        assert store.append(held.ref, [a_chunk(clock)] * 3, fence=held.fence).out_bytes == 3 * piece
+        store.requeue(
+            held.ref, fence=held.fence, due_at=clock.now(), spend=True, updates=[a_chunk(clock)]
+        )
+        held = claimed(store, held.ref)
+        assert held.out_bytes == 4 * piece
+        answer = completed(store, held, [a_chunk(clock)])
+        put_out = 5 * piece + end
+        assert answer.out_bytes == stored(store, held.ref).out_bytes == put_out
+        waiting, error = a_request(clock, "waits", settle=per), an_error(clock)
+        store.enqueue(waiting)
+        store.cancel(waiting.ref, error, expires_at=clock.now() + DAY_MS)
+        assert stored(store, waiting.ref).out_bytes == error.size
+        assert store.count([Count(key="b", amount=0)]).levels == (2 * (put_out + error.size),)
 
     def test_one_that_never_ran_took_no_time(self, store: Store, clock: ManualClock) -> None:
         """A waiting request that is cancelled settles what is for each second as nothing."""

@@ -3,8 +3,9 @@
 import pytest
 
 from streamer_core.errors import Conflict, LostLease
+from streamer_core.model.encode import new_update
 from streamer_core.model.request import KEPT_TRACES, Status
-from streamer_core.model.update import Kind, NewUpdate
+from streamer_core.model.update import Kind
 from streamer_core.ports import Store
 from streamer_core.testing.clock import ManualClock
 from streamer_core.testing.contracts.build import (
@@ -59,7 +60,7 @@ class RequeueRules(StoreRules):
         """Updates numbered, progress and checkpoint kept, in the same write."""
         held = running(store)
         store.append(held.ref, [a_chunk(clock)], fence=held.fence)
-        restart = NewUpdate(kind=Kind.RESTART, attempt=2, body={"keep_through_seq": 1})
+        restart = new_update(Kind.RESTART, 2, {"keep_through_seq": 1}, clock.now())
         answer = store.requeue(
             held.ref,
             fence=held.fence,
