@@ -186,8 +186,9 @@ def _check_sections(found: Sequence[Found], settings: Settings) -> None:
     names = {plugin.name for plugin in found} | set(settings.named or ())
     for section in settings.plugins:
         if section not in names:
+            is_here = any(one.name == section for one in installed(entry_points()))
             remedy = f"try: pip install streamer-plugin-{section}"
-            if settings.core.plugins is not None:
+            if is_here:
                 remedy = f"add {section!r} to [streamer] plugins"
             raise ConfigurationError(
                 f"[plugins.{section}]: the plugin is not loaded; {remedy}, or take the section out"

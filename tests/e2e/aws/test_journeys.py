@@ -18,7 +18,7 @@ from tests.e2e.kit.bounds import eventually, soon
 from tests.e2e.kit.wire import Wire, wired
 from tests.e2e.quickstart.sales import totals, write
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 def decimals(texts: dict[str, str]) -> dict[str, Decimal]:

@@ -17,7 +17,7 @@ from tests.e2e.aws.kit import details, joined, new_id, scenario
 from tests.e2e.kit.bounds import soon
 from tests.samples import aws_events
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 @scenario

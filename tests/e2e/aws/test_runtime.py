@@ -29,7 +29,7 @@ from tests.emulators import CREDENTIALS, REGION
 from tests.emulators.runtime import BOUND_S, RuntimeApi, function, runtime_api
 from tests.samples import aws_events
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 PREFIX = "runtime-"
 SNAPSHOT = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}

@@ -23,7 +23,7 @@ from tests.e2e.aws.kit import joined, new_id, scenario
 from tests.e2e.kit.bounds import eventually
 from tests.samples import aws_events
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 _SETTINGS = {

@@ -11,7 +11,7 @@ from tests.e2e.aws.cloud import Cloud
 from tests.e2e.aws.kit import chunks, joined, new_id, scenario
 from tests.e2e.aws.tenant_tables import own_tables
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 @scenario
