@@ -101,11 +101,14 @@ def named(documents: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 def test_one_trace_from_the_message_to_the_last_push(
     daemon: Any, on_lambda: bool, metadata: dict[str, str]
 ) -> None:
-    run_flaky(rig_of(daemon), metadata=metadata)
+    rig = rig_of(daemon)
+    client = run_flaky(rig, metadata=metadata)
     found = daemon.wait_for(10)
     (trace,) = {one["trace_id"] for one in found}
     (message,) = [o for o in of(found, action="flaky") if "attempt" not in o["annotations"]]
     assert message.get("parent_id") == (CALLER if metadata or on_lambda else None)
+    stored = rig.stored(client.ref("r")).metadata
+    assert stored["traceparent"] == f"00-{trace[2:].replace('-', '')}-{message['id']}-01"
     assert trace == ROOT if metadata or on_lambda else trace != ROOT
     (first,), (second,) = of(found, attempt=1), of(found, attempt=2)
     assert {first["parent_id"], second["parent_id"]} == {message["id"]}

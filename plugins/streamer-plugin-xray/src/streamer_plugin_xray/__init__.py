@@ -105,7 +105,7 @@ class XRayPlugin:
         """Trace the taking of a message."""
         return self._tracing.receiving(request, connection.principal.tenant)
 
-    @hookimpl
+    @hookimpl(trylast=True)  # of two that give W3C's context the other's counts: this has its own
     def streamer_metadata(self, request: Request) -> Mapping[str, str]:
         """Give the trace header that every later process goes on from."""
         return self._tracing.header_for(request)

@@ -28,6 +28,15 @@ class Header:
         parts += [f"Sampled={int(self.sampled)}"] if self.sampled is not None else []
         return ";".join(parts)
 
+    @property
+    def stored(self) -> Mapping[str, str]:
+        """What a request carries from here on: this header, and for others the same as W3C's."""
+        if self.root is None or self.parent is None:
+            return {STORED: str(self)}
+        trace = self.root[2:].replace("-", "")
+        traceparent = f"00-{trace}-{self.parent}-{int(bool(self.sampled)):02}"
+        return {STORED: str(self), "traceparent": traceparent}
+
 
 NONE = Header()
 UNKEPT = Header(sampled=False)

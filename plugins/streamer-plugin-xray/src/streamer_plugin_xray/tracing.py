@@ -22,7 +22,7 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from streamer_core.kept import Kept
 from streamer_core.outcomes import Outcome, outcome_of_refusal, telling
 from streamer_core.plugin import Call, Message, Push, Refused, Request, Status
-from streamer_plugin_xray.header import NONE, STORED, UNKEPT, Header, header_in
+from streamer_plugin_xray.header import NONE, UNKEPT, Header, header_in
 from streamer_plugin_xray.parts import LeftOut, Part, back, facade, header_under, taking
 from streamer_plugin_xray.recorder import PinnedContext
 
@@ -71,13 +71,13 @@ class Tracing:
 
     def header_for(self, request: Request) -> Mapping[str, str]:
         """Give the header of the message that a request came with, or of a redrive's new trace."""
-        part = taking.get()
+        part: Part | LeftOut | None = taking.get()
         if request.redriven_from is None and part is not None:
-            return {STORED: str(part.header)}
+            return part.header.stored
         with self._part(request.action, NONE, request.tenant) as redrive:
             before = header_in(request.metadata).root
             redrive.annotate(redriven_from=before or "")
-        return {STORED: str(redrive.header)}
+        return redrive.header.stored
 
     # -- an attempt
 
