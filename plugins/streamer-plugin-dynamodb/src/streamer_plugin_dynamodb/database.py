@@ -21,7 +21,7 @@ from pynamodb.models import Model
 from streamer_core.errors import ItemTooLarge, StoreError, Throttled
 from streamer_core.model.tables import Credentials
 from streamer_core.records import record
-from streamer_plugin_dynamodb.assumed import AssumedConnection
+from streamer_plugin_dynamodb.connection import AssumedConnection, OwnConnection
 from streamer_plugin_dynamodb.items import Plain, chunks, from_item, to_item, to_value
 
 MOST_WRITES = 100
@@ -149,7 +149,7 @@ def connect(
     Raises:
         BotoCoreError, ValueError: botocore does not know where that is.
     """
-    kind = Connection if credentials is None else partial(AssumedConnection, credentials)
+    kind = OwnConnection if credentials is None else partial(AssumedConnection, credentials)
     connection = kind(
         region=region,
         host=endpoint,

@@ -1,10 +1,12 @@
-"""A client that signs with credentials that somebody else gives, and asks for new ones in time."""
+"""Connections of pynamodb: with the environment's credentials, or with those that somebody gives."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+import botocore
+from botocore.config import Config
 from botocore.credentials import CredentialProvider, DeferredRefreshableCredentials
 from botocore.session import Session, get_session
 from pynamodb.connection import Connection
@@ -14,8 +16,29 @@ from streamer_core.model.tables import Credentials
 Give = Callable[[], Credentials]
 
 
-class AssumedConnection(Connection):
-    """A connection whose sessions, one a thread, have those credentials and no others."""
+_OURS = Config(user_agent=f"Botocore/{botocore.__version__} streamer")
+"""botocore would put together twice for each call who calls: a fifth of its processor time."""
+
+
+class OwnConnection(Connection):
+    """A connection with the environment's credentials."""
+
+    @property
+    def session(self) -> Session:
+        """Give this thread's session."""
+        session = super().session
+        if session.get_default_client_config() is None:
+            session.set_default_client_config(_OURS)
+        return session
+
+
+class AssumedConnection(OwnConnection):
+    """A connection whose sessions, one a thread, have the given credentials and no others.
+
+    Args:
+        give: gives credentials; asked again in time.
+        given: as for `Connection`.
+    """
 
     def __init__(self, give: Give, **given: Any) -> None:
         super().__init__(**given)
