@@ -1,4 +1,4 @@
-"""Connections of pynamodb: with the environment's credentials, or with those that somebody gives."""
+"""Connections of pynamodb: with the credentials of the environment, or of whoever gives some."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
