@@ -187,9 +187,8 @@ def _check_sections(found: Sequence[Found], settings: Settings) -> None:
     for section in settings.plugins:
         if section not in names:
             is_here = any(one.name == section for one in installed(entry_points()))
-            remedy = f"try: pip install streamer-plugin-{section}"
-            if is_here:
-                remedy = f"add {section!r} to [streamer] plugins"
+            add = f"add {section!r} to [streamer] plugins"
+            remedy = add if is_here else f"try: pip install streamer-plugin-{section}"
             raise ConfigurationError(
                 f"[plugins.{section}]: the plugin is not loaded; {remedy}, or take the section out"
             )

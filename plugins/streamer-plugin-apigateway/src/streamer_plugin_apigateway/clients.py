@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.session import get_session
 
 _USER_AGENT = f"Botocore/{botocore.__version__} streamer"
-"""botocore would put it together twice for each call: a fifth of its processor time."""
+"""botocore would put it together twice for each call: a quarter of its processor time."""
 _CONNECT_S, _READ_S = 2, 5
 
 

@@ -42,12 +42,12 @@ class CloudWatchPlugin:
             from streamer_plugin_cloudwatch import writer  # noqa: PLC0415 - not where it is off
 
             self._writer = writer.Writer(settings, to, app)
-            self.streamer_on_metric = self._writer.totals.streamer_on_metric
+            take = self._writer.totals.streamer_on_metric
             if settings.named:
                 from streamer_plugin_cloudwatch import who  # noqa: PLC0415 - for whoever asks
 
-                naming = who.Naming(settings.named, self._writer.totals.streamer_on_metric)
-                self.streamer_on_metric = naming.streamer_on_metric
+                take = who.Naming(settings.named, take).streamer_on_metric
+            self.streamer_on_metric = take
 
     @hookimpl
     def streamer_startup(self) -> None:

@@ -17,7 +17,7 @@ Give = Callable[[], Credentials]
 
 
 _OURS = Config(user_agent=f"Botocore/{botocore.__version__} streamer")
-"""botocore would put together twice for each call who calls: a fifth of its processor time."""
+"""botocore would put together twice for each call who calls: a quarter of its processor time."""
 
 
 class OwnConnection(Connection):

@@ -11,7 +11,6 @@ from streamer_plugin_tenancy.everywhere import TenantStores
 from streamer_plugin_tenancy.foreign import ForeignStore
 from streamer_plugin_tenancy.roles import TAG, TenantRoles
 from streamer_plugin_tenancy.settings import TablesSettings
-from streamer_plugin_tenancy.tenants import NOBODY
 
 
 def open_tables(app: Streamer, shared: Store, tables: Mapping[str, TablesSettings]) -> TenantStores:
@@ -33,8 +32,6 @@ def open_tables(app: Streamer, shared: Store, tables: Mapping[str, TablesSetting
 
 
 def _tables_of(tenant: str, given: TablesSettings) -> OwnTables:
-    if tenant in NOBODY:
-        raise ConfigurationError(f"[plugins.tenancy.tables]: no tenant can be named {tenant!r}")
     return OwnTables(
         tenant=tenant,
         prefix=given.prefix,
