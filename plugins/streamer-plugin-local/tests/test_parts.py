@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -183,6 +184,63 @@ def test_a_crew_passes_the_baton_from_slow_work_until_nobody_is_free() -> None:
     while crew.busy:
         time.sleep(0.001)
     assert changes[0] is True
+
+
+def test_of_two_who_tell_of_a_crew_the_last_says_what_is() -> None:
+    told: list[bool] = []
+    told_free, let_go = threading.Event(), threading.Event()
+
+    def changed(is_full: bool) -> None:
+        let_go.set()  # so that the thread at work parks, and tells of it, while this one is told
+        if is_full:
+            told_free.wait(0.2)
+        told.append(is_full)
+        if not is_full:
+            told_free.set()
+
+    def turn() -> None:
+        crew.begin()
+        let_go.wait()
+        if crew.end():
+            with crew.waiting():
+                done.wait()
+
+    done = threading.Event()
+    crew = Crew(turn, size=1, changed=changed, slow_s=0.005)
+    crew.start()
+    assert told_free.wait(5)
+    eventually(lambda: not crew.busy)
+    assert told[-1] is False
+    crew.stop()
+    done.set()
+
+
+def test_a_crew_is_busy_from_its_waiting_to_its_waiting() -> None:
+    steps, seen = threading.Semaphore(0), threading.Semaphore(0)
+    busy: list[int] = []
+
+    def look() -> None:
+        busy.append(crew.busy)
+
+    def turn() -> None:
+        with crew.waiting():
+            seen.release()
+            assert steps.acquire(timeout=5)
+        look()
+        crew.begin()
+        look()
+        crew.end()
+        look()
+
+    crew = Crew(turn, size=2, slow_s=60)
+    crew.start()
+    assert seen.acquire(timeout=5)
+    assert crew.busy == 0
+    steps.release()
+    assert seen.acquire(timeout=5)
+    assert (busy, crew.busy) == ([1, 1, 1], 0)
+    crew.stop()
+    steps.release()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -412,6 +470,71 @@ def test_sweeps_do_not_pile_up_behind_a_slow_one(ends: Ends) -> None:
     sweeps[1].set()
     ours.recv(100)
     assert len(sweeps) == 2
+
+
+def test_a_worker_lives_while_it_gives_back_what_it_claimed(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, channel = ends
+    steps: list[str] = []
+    giving, may_give = threading.Event(), threading.Event()
+
+    class App:
+        def claim(self, at_most: int) -> list[object]:
+            return [SimpleNamespace(action="quick")] * (at_most + 1)
+
+        def execute(self, request: object) -> object:
+            worker.control((Kind.RETIRE, 0, b"5"))
+            return request
+
+        def give_back(self, requests: list[object]) -> None:
+            if requests:
+                giving.set()
+                assert may_give.wait(5)
+                steps.append("gave back")
+
+        def settle(self, those: list[object]) -> None: ...
+
+        def zombies(self) -> int:
+            return 0
+
+        def drain(self, timeout_s: float) -> None: ...
+
+        def close(self) -> None:
+            steps.append("closed")
+
+    worker = AsyncWorker(App(), channel, Questions(channel), slots=1)
+    worker._usual.learn("quick", 0.0)
+    monkeypatch.setattr(worker, "broken", lambda: False)  # though nobody reads
+    worker.crew.start()
+    worker._take((Kind.WAKE, 0, b""))
+    assert giving.wait(5)
+    ending = threading.Thread(target=worker._finish)
+    ending.start()
+    ending.join(0.1)
+    assert steps == []
+    may_give.set()
+    ending.join(5)
+    assert steps == ["gave back", "closed"]
+
+
+def test_what_is_left_to_another_thread_is_sent_before_the_end(ends: Ends) -> None:
+    ours, worker = ends
+    worker._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    long = records.encode(Kind.STATE, 1, b"x" * 1_000_000)
+    sending = threading.Thread(target=worker.write, args=(long,))
+    sending.start()
+    eventually(lambda: worker._writing)
+    worker.write(records.encode(Kind.STATE, 2))
+    finishing = threading.Thread(target=worker.finish)
+    finishing.start()
+    assert finishing.is_alive()
+    splitter, got = Splitter(), list[Record]()
+    while len(got) < 2:
+        got += splitter.feed(ours.recv(65_536))
+    finishing.join(5)
+    sending.join(5)
+    assert [number for _, number, _ in got] == [1, 2]
 
 
 def test_a_process_may_end_itself() -> None:

@@ -44,7 +44,6 @@ class AsyncWorker(BaseWorker):
         self._usual_s = _BATCH_S
         self._usual = Usual()
         self._claimed_at = 0.0
-        self._claiming = threading.Lock()
         self._sweeping = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="streamer-reader", daemon=True)
         self.crew = Crew(
@@ -63,9 +62,9 @@ class AsyncWorker(BaseWorker):
         super().run()
 
     def running(self) -> int:
-        """How many requests are being claimed, run or settled."""
+        """How many requests are being claimed, run, settled or given back."""
         waiting = len(self._inbox) + len(self._ran)
-        return self.crew.busy + waiting + self._claiming.locked() + self._sweeping.locked()
+        return self.crew.busy + waiting + self._sweeping.locked()
 
     def broken(self) -> bool:
         """Whether a thread that others wait for has died."""
@@ -125,16 +124,16 @@ class AsyncWorker(BaseWorker):
         self.crew.end()
 
     def _seek(self) -> None:
-        self._woken.wait()
+        with self.crew.waiting():
+            self._woken.wait()
         self._woken.clear()
-        with self._claiming:
-            try:
-                self._claim()
-            except StoreError:
-                get_logger().exception("nothing could be claimed")
-                threading.Timer(_STORE_FAILED_WAIT_S, self._woken.set).start()
-            if self.retiring:
-                self.give_back()
+        try:
+            self._claim()
+        except StoreError:
+            get_logger().exception("nothing could be claimed")
+            threading.Timer(_STORE_FAILED_WAIT_S, self._woken.set).start()
+        if self.retiring:
+            self.give_back()
 
     def _claim(self) -> None:
         """Claim as many as usually keep each other waiting no longer than a batch may take.
@@ -144,7 +143,8 @@ class AsyncWorker(BaseWorker):
         """
         if self.retiring:
             return
-        fit, free = int(_BATCH_S / self._usual_s), self._slots - self.crew.busy
+        others = self.crew.busy - 1
+        fit, free = int(_BATCH_S / self._usual_s), self._slots - others
         claimed = self.app.claim(max(1, min(fit, free, _MOST_AT_ONCE)))
         self._claimed_at = time.monotonic()
         if claimed:

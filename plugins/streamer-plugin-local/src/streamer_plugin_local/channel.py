@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from streamer_core.errors import TransportError
@@ -12,6 +13,8 @@ from streamer_plugin_local.records import Kind, Record, Splitter, encode
 
 _READ_BYTES = 256 * 1024
 _ANSWER_S = 30.0
+_FINISH_S = 1.0
+_FINISH_LOOK_S = 0.001
 EX_SOFTWARE = 70
 """The exit code of sysexits.h for an error of the program itself."""
 
@@ -62,6 +65,12 @@ class WorkerChannel:
             # Want of memory: nobody else writes what waits, and half a record may be out.
             leave(EX_SOFTWARE)
             raise
+
+    def finish(self) -> None:
+        """Wait until what threads have left to another is sent; a second at most."""
+        deadline = time.monotonic() + _FINISH_S
+        while self._writing and time.monotonic() < deadline:
+            time.sleep(_FINISH_LOOK_S)
 
     def gateway_gone(self) -> bool:
         """Tell whether the other end is closed, without reading."""

@@ -12,7 +12,8 @@ B  parked                    └─baton─wait─work─work─wait─…
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 SLOW_S = 0.010
 """A piece of work that takes longer loses the baton."""
@@ -36,8 +37,8 @@ class Crew:
     """A bounded number of threads and one baton.
 
     Args:
-        turn: waits for work without `begin`, then calls `begin`, does one piece, calls `end`.
-            Called again and again by the thread that holds the baton.
+        turn: waits for work in `waiting`, or calls `begin`, does one piece, calls `end`. Called
+            again and again by the thread that holds the baton.
         size: how many threads there may be.
         changed: called when the last thread has become busy (True), or one is free again (False).
         passed: called when the baton passes while work is under way.
@@ -59,11 +60,13 @@ class Crew:
         self._passed = passed
         self._slow_s = slow_s
         self._lock = threading.Lock()
+        self._telling = threading.Lock()
         self._parked: list[_Member] = []
         self._total = 0
         self._threads: list[threading.Thread] = []
         self._holder: _Member | None = None
         self._begun: float | None = None
+        self._waits = False
         self._alert_until = 0.0
         self._looking = threading.Event()
         self._asleep = False
@@ -82,10 +85,9 @@ class Crew:
 
     @property
     def busy(self) -> int:
-        """How many threads are at work."""
+        """How many threads neither wait for work nor are parked."""
         with self._lock:
-            waiting = self._holder is not None and self._begun is None
-            return self._total - len(self._parked) - waiting
+            return self._total - len(self._parked) - self._waits
 
     @property
     def broken(self) -> bool:
@@ -96,6 +98,15 @@ class Crew:
         """
         with self._lock:
             return not all(thread.is_alive() for thread in self._threads)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Have the holder wait for work in this; it has nothing in its hands that must be done."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
 
     def begin(self) -> None:
         """Say that the holder found work: from now on its time counts."""
@@ -121,7 +132,12 @@ class Crew:
                 return
             full = self._hand_over()
         if full:
-            self._changed(True)
+            self._tell()
+
+    def _tell(self) -> None:
+        # Two threads may come here in the other order than they changed it: both say what is.
+        with self._telling:
+            self._changed(self._holder is None)
 
     def _hand_over(self) -> bool:
         self._begun = None
@@ -168,7 +184,7 @@ class Crew:
             else:
                 self._parked.append(member)
         if nobody:
-            self._changed(False)
+            self._tell()
 
     def _leave(self, member: _Member) -> None:
         with self._lock:
@@ -198,7 +214,7 @@ class Crew:
                 full = self._hand_over()
                 self._alert_until = now + _ALERT_S
         if full:
-            self._changed(True)
+            self._tell()
         return limit
 
     def _sleep(self) -> None:

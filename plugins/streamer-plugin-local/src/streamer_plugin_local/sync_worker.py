@@ -77,7 +77,9 @@ class SyncWorker(BaseWorker):
                 self._store()
             else:
                 self._flush()
-                self._inbox.extend(filter(self._is_work, self.channel.read()))
+                with self.crew.waiting():
+                    records = self.channel.read()
+                self._inbox.extend(filter(self._is_work, records))
         except BaseException:  # the app answers for everything a handler does: this is a bug
             self.crash()
             raise

@@ -89,14 +89,15 @@ class BaseWorker(ABC):
         self._finish()
 
     def _finish(self) -> None:
+        # A worker that is only replaced lets its work take the time it takes.
+        deadline = math.inf
         self.give_back()
         if self._drain_s is not None:
+            deadline = time.monotonic() + self._drain_s + _LAST_ANSWERS_S
             self.app.drain(self._drain_s)
-            self._wait(time.monotonic() + _LAST_ANSWERS_S)
-        else:
-            # A worker that is only replaced lets its work take the time it takes.
-            self._wait(math.inf)
+        self._wait(deadline)
         self.app.close()
+        self.channel.finish()
 
     def _wait(self, deadline: float) -> None:
         while self._live() and time.monotonic() < deadline:
