@@ -96,6 +96,17 @@ def test_who_is_gone_and_nobody_told_of_keeps_nobody_out(make_rig: MakeRig) -> N
         rig.client()
 
 
+def test_whom_the_store_could_not_forget_keeps_nobody_out(make_rig: MakeRig, acmes: Acmes) -> None:
+    rig = limited(make_rig, connections=1)
+    gone = rig.client()
+    gone.go()
+    acmes(rig).faults.fail_next("delete_connection", StoreError("down"))
+    rig.app.disconnect(gone.id)
+    rig.clock.advance(60_001)
+    rig.client()
+    assert used(rig, "connections") == 1
+
+
 # -- requests in flight, and their bytes
 
 
