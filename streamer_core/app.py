@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -267,8 +268,12 @@ class Streamer:
         observe(self.hooks, "streamer_on_flush")
 
     def rename(self) -> None:
-        """Take another name as a worker: this process is a copy, one of many of one snapshot."""
+        """Take another name as a worker: this process is a copy, one of many of one snapshot.
+
+        Python's random numbers begin anew, too: tracers make ids of them, and decide by them.
+        """
         self.runtime.worker = _worker_name(self.clock)
+        random.seed()
 
     def close(self) -> None:
         """End: plugins first, then the pulse, the transport and the store."""

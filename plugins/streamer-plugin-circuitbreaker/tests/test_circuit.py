@@ -435,6 +435,21 @@ def test_a_store_that_fails_is_asked_once_each_interval(processes: Any) -> None:
     assert store.reads <= 11
 
 
+def test_the_ends_of_events_do_not_ask_a_store_that_fails_more_often(processes: Any) -> None:
+    """On Lambda each is flushed, and each would wait until the store has given up."""
+    process = processes.start()
+    process.app.store = store = CountingStore(processes.clock, processes.store.data)
+    store.faults.fail_next("get_value", StoreError("gone"), times=1000)
+    for _ in range(10):
+        process.use(fails=True)
+        process.plugin.streamer_on_flush()
+    assert store.reads == 1
+    store.faults.clear()
+    processes.clock.advance(1000)
+    process.plugin.streamer_on_flush()
+    assert process.row()["calls"] == "10", "what was seen meanwhile is not forgotten"
+
+
 def test_what_was_known_stands_while_the_store_fails(processes: Any) -> None:
     process = processes.start(minimum_calls=1)
     process.use(fails=True)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 
 from streamer_core import Settings, Streamer
 from streamer_core.errors import ConfigurationError
+from streamer_core.model.call import Metric
 from streamer_core.testing import ManualClock, MemoryStore, MemoryTransport
 
 ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
@@ -52,6 +54,26 @@ def test_on_lambda_it_writes_to_standard_output_when_an_event_is_over(
         assert read(capsys.readouterr().out).total("some.count") == 1
         app.runtime.measure("some.count")
     assert read(capsys.readouterr().out).total("some.count") == 1
+
+
+def test_a_flush_waits_for_lines_that_are_being_written(make: Any) -> None:
+    """Lambda freezes the process after it, and may never thaw it."""
+    made = make(interval=1)
+    writer = made.plugin._writer
+    write, writing, may_end = writer._output, threading.Event(), threading.Event()
+
+    def slow(lines: Any) -> None:
+        writing.set()
+        assert may_end.wait(20)
+        write(lines)
+
+    writer._output = slow
+    made.plugin.streamer_on_metric(Metric(name="some.count"))
+    writer._thread.start()
+    assert writing.wait(20)
+    threading.Timer(0.2, may_end.set).start()
+    assert made.read().total("some.count") == 1
+    writer.close()
 
 
 def test_the_namespace_is_the_setting(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Dead letters in every store."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -165,25 +166,31 @@ def its(store: MemoryStore, clock: ManualClock) -> Letters:
     return Letters(store, clock, DAY_MS)
 
 
+@contextmanager
+def dying(store: MemoryStore, verb: str, *, after: int) -> Iterator[None]:
+    """Have a verb do so much, and then nothing more, as where its process ends."""
+    original = getattr(store, verb)
+
+    def some(*args: Any, **kwargs: Any) -> Any:
+        nonlocal after
+        if after == 0:
+            raise StoreError("no disk")
+        after -= 1
+        return original(*args, **kwargs)
+
+    setattr(store, verb, some)
+    yield
+    setattr(store, verb, original)
+
+
 @pytest.mark.parametrize("writes", [0, 1, 2])
 def test_what_a_crash_leaves_is_written_over(
     its: Letters, store: MemoryStore, clock: ManualClock, failed: Any, writes: int
 ) -> None:
     letter = entry.of_request(failed(clock), ANY)
-    original = store.put_value
-
-    def some(*args: Any, **kwargs: Any) -> int:
-        nonlocal writes
-        if writes == 0:
-            raise StoreError("no disk")
-        writes -= 1
-        return original(*args, **kwargs)
-
-    store.put_value = some  # type: ignore[method-assign]
-    with pytest.raises(StoreError):
+    with dying(store, "put_value", after=writes), pytest.raises(StoreError):
         its.keep(letter)
     assert its.find(letter.entry.id) is None
-    store.put_value = original  # type: ignore[method-assign]
     assert its.keep(letter)
     assert list(its.all(Wanted())) == [letter.entry]
 
@@ -253,6 +260,37 @@ def test_a_record_that_is_brought_twice_is_listed_once(
     with interrupting(store, "put_value", lambda: other.keep(first)):
         assert not its.keep(later)
     assert list(its.all(Wanted())) == [first.entry]
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_a_record_that_is_brought_again_after_a_crash_is_listed_once(
+    its: Letters, store: MemoryStore, clock: ManualClock, writes: int
+) -> None:
+    record = {"eventID": "e"}
+    with dying(store, "put_value", after=writes), pytest.raises(StoreError):
+        its.keep(entry.of_record(record, "no", clock.now(), ANY))
+    clock.advance(1000)
+    assert its.keep(entry.of_record(record, "no", clock.now(), ANY))
+    (listed,) = its.all(Wanted())
+    kept = its.find(listed.id)
+    assert kept is not None
+    assert kept.entry == listed
+    assert its.discard(listed.id)
+    assert list(its.all(Wanted(handled=True))) == []
+    assert kept_in(store) == {"entry"}
+
+
+@pytest.mark.parametrize("deleted", [0, 1])
+def test_one_whose_discarding_ended_in_between_can_be_discarded(
+    its: Letters, store: MemoryStore, clock: ManualClock, failed: Any, deleted: int
+) -> None:
+    its.keep(entry.of_request(failed(clock), ANY))
+    (listed,) = its.all(Wanted())
+    with dying(store, "delete_value", after=deleted), pytest.raises(StoreError):
+        its.discard(listed.id)
+    its.discard(listed.id)
+    assert list(its.all(Wanted(handled=True))) == []
+    assert kept_in(store) == {"entry"}
 
 
 def test_one_that_is_too_old_is_not_kept(its: Letters, clock: ManualClock, failed: Any) -> None:

@@ -184,6 +184,20 @@ def test_a_clock_that_is_set_back_makes_no_set_young(
     assert fed.lets_in(token_of(fed, issuer.keys[0]))
 
 
+def test_a_clock_that_is_set_back_takes_no_good_set_away(
+    fed: Any, issuer: LoopbackIssuer, first: TestKey
+) -> None:
+    assert fed.lets_in(token_of(fed, first))
+    issuer.answer = (500, b"")
+    fed.clock.set_now(fed.clock.now() - 3_600_000)
+    assert fed.lets_in(token_of(fed, first)), "it was fetched a moment ago"
+    fed.clock.advance_s(3600)
+    fed.clock.set_now(fed.clock.now() - 10 * 86_400_000)
+    assert fed.lets_in(token_of(fed, first))
+    fed.clock.advance_s(23 * 3600)
+    assert isinstance(fed.refusal(token_of(fed, first)), Unavailable), "it is a day old"
+
+
 def test_one_fetches_while_others_use_the_old_set(
     fed: Any, issuer: LoopbackIssuer, first: TestKey
 ) -> None:

@@ -1,5 +1,6 @@
 """A share of the traces is kept: each of those whole, and nothing of the others."""
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,3 +144,17 @@ def test_all_is_kept(sampled: Callable[[float], Sampled]) -> None:
     whole = sampled(1)
     whole.rig.client().ask("echo")
     assert len(whole.named("echo", "own")) == 2
+
+
+def test_copies_of_one_snapshot_make_traces_of_their_own(
+    sampled: Callable[[float], Sampled],
+) -> None:
+    """The SDK makes ids of Python's random numbers, which a snapshot holds with all else."""
+    made = sampled(1.0)
+    client = made.rig.client()
+    snapshot = random.getstate()
+    for _ in range(2):
+        random.setstate(snapshot)
+        made.rig.app.rename()
+        client.ask("echo")
+    assert len(set(traces_of(made.named("echo")))) == 2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from streamer_plugin_ratelimit.allowance import HOLD_S
 from streamer_plugin_ratelimit.recent import Recent
 
+from streamer_core.errors import StoreError
 from streamer_core.model.counter import Count
 from streamer_core.testing import ManualClock, MemoryStore
 
@@ -172,6 +173,34 @@ def test_threads_of_one_process_share_its_slices(start: Start, store: CountingSt
         thread.join(60)
     assert sum(passed) == 1000
     assert sum(store.writes) == 1000
+
+
+def test_what_did_not_pass_is_given_back_to_its_own_slice(
+    start: Start, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of another would have more than a slice, and a process let pass more than is said."""
+    store = CountingStore(clock)
+    limits = BUCKET, {"rate": "5/min", "actions": ["report.*"]}
+    process = start(*limits, store=store, on_store_failure="refuse")
+    ann = process.connect()
+    assert process.passed(ann, 8) == 8, "a whole slice is at hand, and one of it has passed"
+    count = store.count
+
+    def slow(counts: Any) -> Any:
+        """Have all that is at hand be taken, and in the meantime be over, and more be taken."""
+        waiting.append(counts)
+        if len(waiting) < SLICE - 1:
+            process.send(ann, "report.make")
+        else:
+            monkeypatch.setattr(store, "count", count)
+            clock.advance_s(HOLD_S)
+            assert process.passed(ann, 8) == 8
+        raise StoreError("it took too long")
+
+    waiting: list[Any] = []
+    monkeypatch.setattr(store, "count", slow)
+    assert process.send(ann, "report.make")["code"] == "STORAGE_ERROR"
+    assert process.passed(ann, 10) == SLICE - 1
 
 
 def test_memory_is_bounded() -> None:

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 from streamer_plugin_tenancy import TenancyPlugin
 from streamer_plugin_tenancy.admin import Admin
+from streamer_plugin_tenancy.quotas import of_request
 
 from streamer_core import Context
+from streamer_core.engine.submit import settled_of, taken_of
 from streamer_core.errors import ConfigurationError, QuotaExceeded, StoreError
+from streamer_core.model.handler import HandlerSpec
+from streamer_core.model.message import Message
 from streamer_core.model.request import Status
 from streamer_core.settings import validate_section
+from streamer_core.testing import ManualClock, MemoryStore
 from tests.unit.harness import Rig, Wire, code_of, handler
 
 MakeRig = Callable[..., Rig]
@@ -89,6 +94,17 @@ def test_who_is_gone_and_nobody_told_of_keeps_nobody_out(make_rig: MakeRig) -> N
     assert next(iter(rig.store.connections())).id == there.id
     with pytest.raises(QuotaExceeded):
         rig.client()
+
+
+def test_whom_the_store_could_not_forget_keeps_nobody_out(make_rig: MakeRig, acmes: Acmes) -> None:
+    rig = limited(make_rig, connections=1)
+    gone = rig.client()
+    gone.go()
+    acmes(rig).faults.fail_next("delete_connection", StoreError("down"))
+    rig.app.disconnect(gone.id)
+    rig.clock.advance(60_001)
+    rig.client()
+    assert used(rig, "connections") == 1
 
 
 # -- requests in flight, and their bytes
@@ -232,6 +248,26 @@ def test_execution_seconds_are_estimated_first_and_put_right_then(
     assert (seen, used(rig, "execution_seconds_a_day")) == ([2], 3.5)
     details = refused(client.ask("slow", {}, id="r-2"))
     assert (details["quota"], details["used"]) == ("execution_seconds_a_day", 3.5)
+
+
+def test_a_clock_that_is_ahead_begins_no_day_anew() -> None:
+    """What a process ends for which it is tomorrow was begun today, and today goes on."""
+    midnight = 20_000 * DAY_MS
+    clock, ahead = ManualClock(midnight - 1_000), ManualClock(midnight + 1_000)
+    counts = of_request(
+        "acme",
+        {"execution_seconds_a_day": 5},
+        clock,
+        request=Message(id="r", action="queued"),
+        handler=HandlerSpec(action="queued", call=queued),
+        stored=True,
+    )
+    taken, settled = taken_of(counts), settled_of(counts)
+    store = MemoryStore(clock)
+    assert [store.count(taken).accepted for _ in range(6)] == [True] * 5 + [False]
+    ended = [one.whole(seconds=1, updates=1, out_bytes=0) for one in settled]
+    assert MemoryStore(ahead, store.data).count(ended).levels == (5, 5)
+    assert not store.count(taken).accepted
 
 
 # -- whose

@@ -13,6 +13,7 @@ from streamer_core.errors import Forbidden, StoreError
 from streamer_core.markers import hookimpl
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Status
+from streamer_core.scope import TenantScope
 from tests.unit.harness import Client, Rig, code_of, handler
 
 MakeRig = Callable[..., Rig]
@@ -104,6 +105,29 @@ def test_who_was_let_in_by_a_process_that_had_not_heard_is_closed_too(make_rig: 
     again = first.client()
     first.work()
     assert is_open(again)
+
+
+def test_who_was_just_being_let_in_is_closed_too(make_rig: MakeRig) -> None:
+    """Who was let in and is not stored yet is found by nobody who closes what is there."""
+    rig = with_actions(make_rig)
+
+    class Slow:
+        @hookimpl(trylast=True)
+        def streamer_admit(self) -> None:
+            with TenantScope(None):  # others do so
+                admin_of(rig).suspend("acme")
+                assert rig.work() == 1
+                rig.clock.advance(5_000)
+                assert rig.work() == 1
+
+    slow = Slow()
+    rig.plug(slow)
+    late = rig.client()
+    rig.app.hooks.unregister(slow)
+    assert is_open(late)
+    rig.clock.advance(60_000)
+    assert rig.work() == 1
+    assert not is_open(late)
 
 
 def test_nobody_of_the_tenant_can_keep_its_connections_from_being_closed(

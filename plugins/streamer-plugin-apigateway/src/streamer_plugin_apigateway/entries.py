@@ -31,8 +31,9 @@ _MARGIN_MS = 10_000
 def application(*, handlers: bool = True) -> Streamer:
     """Give this process's application; without handlers, for functions that run none.
 
-    Where it is made for a snapshot, each copy that is restored takes a name of its own. Nothing
-    else in it must be made anew: a start opens no socket, and ids and jitter come from the system.
+    Where it is made for a snapshot, each copy that is restored takes a name of its own, and random
+    numbers of its own. Nothing else in it must be made anew: a start opens no socket, and ids and
+    jitter come from the system.
     """
     app = Streamer.start(load_handlers=handlers)
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":

@@ -171,7 +171,7 @@ class Circuit:
         """Write what was gathered: this process may be frozen for long."""
         with self._talking:
             now = self._clock.now()
-            if self._is_worth_a_write(self._gathered.look(), now):
+            if self._may_ask(now) and self._is_worth_a_write(self._gathered.look(), now):
                 self._report(now)
 
     def _report(self, now: int) -> None:

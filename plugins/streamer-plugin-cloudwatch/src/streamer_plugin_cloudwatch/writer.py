@@ -32,6 +32,7 @@ class Writer:
         self._clock: Clock = app.clock
         self.totals = Totals(settings.most_values)
         self._failed = False
+        self._writing = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
 
@@ -46,11 +47,15 @@ class Writer:
         self._thread.start()
 
     def write(self) -> None:
-        """Write what there is.
+        """Write what there is, once another thread has written what it took.
 
         Raises:
             OSError: it could not be written, and is lost: memory is bounded.
         """
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         collected = self.totals.collected()
         if not collected:
             return

@@ -1,6 +1,7 @@
 """Where dead letters are kept: small values of the store.
 
 ```
+dlq/text/<id>/at        of a record: when it was parked first, its time in the list at each try
 dlq/text/<id>/<n>       a piece of the details' JSON: a small value holds 64 KB, a letter more
 dlq/list/<time>/<id>    the entry, for the list; the time counts down: the newest comes first
 dlq/entry/<id>          the entry, to be found by its id
@@ -23,7 +24,7 @@ from streamer_core.model.codec import dumps, loads
 from streamer_core.model.ids import REF
 from streamer_core.ports import Clock, Store, Value
 from streamer_core.records import record
-from streamer_plugin_dlq.entry import DISCARDED, Entry, Letter, from_plain, to_plain
+from streamer_plugin_dlq.entry import DISCARDED, STREAM, Entry, Letter, from_plain, to_plain
 from streamer_plugin_dlq.wanted import Wanted
 
 _TEXT, _LIST, _ENTRY = "dlq/text/", "dlq/list/", "dlq/entry/"
@@ -66,6 +67,8 @@ class Letters:
         entry = letter.entry
         if self._expires(entry) <= self._clock.now() or self._stored(entry.id) is not None:
             return False
+        if entry.source == STREAM:
+            entry = replace(entry, at=self._first_at(entry))
         text = dumps(letter.details)
         pieces = [text[at : at + _PIECE_CHARS] for at in range(0, len(text), _PIECE_CHARS)]
         for n, piece in enumerate(pieces):
@@ -132,7 +135,7 @@ class Letters:
         return entry
 
     def discard(self, name: str) -> bool:
-        """Forget one; False where there is none."""
+        """Forget one; False where there is none. What an earlier try has left goes, too."""
         while kept := self.find(name):
             entry = kept.entry
             bare = Entry(id=entry.id, at=entry.at, source=entry.source, done=DISCARDED)
@@ -140,7 +143,18 @@ class Letters:
                 self._put_entry(bare, kept.pieces, version=kept.version)
                 self._delete(entry, kept.pieces)
                 return True
+        left = self._stored(name)
+        if left is not None and left.entry.done == DISCARDED:
+            self._delete(left.entry, left.pieces)
         return False
+
+    def _first_at(self, entry: Entry) -> int:
+        """Give when it was tried first to keep a record, which says nothing of that itself."""
+        key = _at_key(entry)
+        with suppress(Conflict):
+            self._put(key, entry.at, entry, version=0)
+        first = self._store.get_value(key)
+        return first.data if first else entry.at
 
     def _undo(self, entry: Entry, pieces: int) -> None:
         """Take back what was written of one that somebody else has kept meanwhile.
@@ -162,9 +176,12 @@ class Letters:
             self._store.delete_value(_list_key(entry))
 
     def _delete(self, entry: Entry, pieces: int) -> None:
-        self._store.delete_value(_list_key(entry))
         for n in range(pieces):
             self._store.delete_value(_text_key(entry.id, n))
+        if entry.source == STREAM:
+            self._store.delete_value(_at_key(entry))
+        # Last: what is listed can be discarded again, should this end in between.
+        self._store.delete_value(_list_key(entry))
 
     def _stored(self, entry_id: str) -> Kept | None:
         value = self._store.get_value(_ENTRY + entry_id)
@@ -188,6 +205,10 @@ def _kept(value: Value) -> Kept:
 
 def _text_key(entry_id: str, n: int) -> str:
     return f"{_TEXT}{entry_id}/{n:04d}"
+
+
+def _at_key(entry: Entry) -> str:
+    return f"{_TEXT}{entry.id}/at"
 
 
 def _list_key(entry: Entry) -> str:

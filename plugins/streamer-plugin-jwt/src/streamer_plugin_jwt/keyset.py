@@ -10,6 +10,7 @@ an unknown kid:  fetched at once, but a minute after the last try at the earlies
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from streamer_core.errors import Unavailable
 from streamer_core.log import get_logger
@@ -25,6 +26,14 @@ _AGAIN_MS = 60_000
 
 _MOST_UNDER_WAY = 3
 """The one that is waited for, and those that nobody waits for any more: of a server that drips."""
+
+
+class Good(NamedTuple):
+    """A set that could be fetched, and when that began, by both clocks."""
+
+    keys: Sequence[Key]
+    at: int
+    at_s: float
 
 
 @record
@@ -120,7 +129,7 @@ class Fetched(KeySet):
         self._name, self._load, self._clock = name, load, clock
         self._refresh_ms, self._stale_ms, self._timeout_s = refresh_ms, stale_ms, timeout_s
         self._lock = threading.Lock()
-        self._good: tuple[int, Sequence[Key]] | None = None
+        self._good: Good | None = None
         self._number = self._ended_number = self._alive = 0
         self._tried_at: int | None = None
         self._under_way: threading.Event | None = None
@@ -147,19 +156,22 @@ class Fetched(KeySet):
         problem = f"; {self._problem}" if self._problem else ""
         if self._good is None:
             return State(ok=not problem, said=f"{self._name}: not fetched yet{problem}")
-        at, keys = self._good
-        ok = bool(self._usable())
-        age_s = (self._clock.now() - at) // 1000
-        said = f"{self._name}: {len(keys)} fetched {age_s} s ago{problem}"
+        good, ok = self._good, bool(self._usable())
+        age_s = int(self._age_ms(good)) // 1000
+        said = f"{self._name}: {len(good.keys)} fetched {age_s} s ago{problem}"
         return State(ok=ok, degraded=ok and bool(problem), said=said)
 
     def _usable(self) -> Sequence[Key]:
-        if self._good is None or self._passed(self._good[0], self._stale_ms):
-            return ()
-        return self._good[1]
+        good = self._good
+        return good.keys if good and self._age_ms(good) < self._stale_ms else ()
+
+    def _age_ms(self, good: Good) -> float:
+        # The time of day may be set back; the other clock may stand still in a frozen process.
+        elapsed_s = self._clock.monotonic() - good.at_s
+        return max(self._clock.now() - good.at, 1000 * elapsed_s)
 
     def _is_old(self) -> bool:
-        return self._good is None or self._passed(self._good[0], self._refresh_ms)
+        return self._good is None or self._passed(self._good.at, self._refresh_ms)
 
     def _passed(self, since: int, ms: int) -> bool:
         # A clock that was set back must not make a set young for years.
@@ -200,12 +212,12 @@ class Fetched(KeySet):
         self._alive += 1
         self._number += 1
         self._under_way = ended = threading.Event()
-        arguments = (self._number, self._tried_at, ended)
+        arguments = (self._number, self._tried_at, self._clock.monotonic(), ended)
         threading.Thread(
             target=self._run, args=arguments, name="streamer-jwt-keys", daemon=True
         ).start()
 
-    def _run(self, number: int, at: int, ended: threading.Event) -> None:
+    def _run(self, number: int, at: int, at_s: float, ended: threading.Event) -> None:
         keys: Sequence[Key] = ()
         problem = ""
         try:
@@ -218,7 +230,7 @@ class Fetched(KeySet):
             self._alive -= 1
             if number > self._ended_number:  # else a later one has overtaken it
                 self._ended_number, self._problem = number, problem
-                self._good = self._good if problem else (at, keys)
+                self._good = self._good if problem else Good(keys, at, at_s)
             if self._under_way is ended:
                 self._under_way = None
         try:

@@ -18,14 +18,18 @@ class Allowance:
 
     Attributes:
         left: what may pass until `until`.
+        number: of the slice that it is left of.
         asking: a thread is asking the store for a slice.
         full_until: the store has said no, and is not asked again before.
     """
 
-    __slots__ = ("_leased", "_leased_at", "_room_at", "asking", "full_until", "left", "until")
+    __slots__ = (
+        *("_leased", "_leased_at", "_room_at"),
+        *("asking", "full_until", "left", "number", "until"),
+    )
 
     def __init__(self) -> None:
-        self.left = 0
+        self.left = self.number = 0
         self.until = self.full_until = _NEVER
         self.asking = False
         self._leased = 1
@@ -38,6 +42,11 @@ class Allowance:
         self.left -= 1
         return True
 
+    def give_back(self, number: int) -> None:
+        """Take one back that did not pass after all, unless its slice is over."""
+        if number == self.number:
+            self.left += 1
+
     def wanted(self, now: float, most: int) -> int:
         """Give how much to ask the store for."""
         if now >= self.until:
@@ -48,6 +57,7 @@ class Allowance:
     def lease(self, amount: int, now: float) -> None:
         """Take what the store gave, but for the one that it was asked for."""
         self.left = amount - 1
+        self.number += 1
         self._leased, self._leased_at = amount, now
         self.until = now + HOLD_S
 

@@ -19,6 +19,9 @@ from streamer_plugin_ratelimit.settings import RateLimitSettings
 _PAUSE_S = 1.0
 """How long a store that failed is not asked again: each call may wait for it a while."""
 
+Taken = list[tuple[Allowance, int]]
+"""Of which allowances one was taken, and of which slice."""
+
 
 class Limiter:
     """Counts what comes, and refuses what is over a limit.
@@ -57,14 +60,14 @@ class Limiter:
         """
         now = self._clock.monotonic()
         values = values_of(principal, connection, action)
-        taken: list[Allowance] = []
+        taken: Taken = []
         lacks: list[Lack] = []
         with self._lock:
             for limit in limits:
                 who = limit.who(values)
                 allowance = limit.allowances[who]
                 if allowance.take(now):
-                    taken.append(allowance)
+                    taken.append((allowance, allowance.number))
                 else:
                     lacks.append(Lack(limit, who, allowance))
         if not lacks:
@@ -75,11 +78,11 @@ class Limiter:
                 self._refuse(full, now, None if action is None else connection)
         except Exception:
             with self._lock:
-                for allowance in taken:
-                    allowance.left += 1
+                for allowance, number in taken:
+                    allowance.give_back(number)
             raise
 
-    def _full(self, lacks: Sequence[Lack], now: float, taken: list[Allowance]) -> Lack | None:
+    def _full(self, lacks: Sequence[Lack], now: float, taken: Taken) -> Lack | None:
         """Take what is lacking from the store, all of it or nothing; gives what has no room.
 
         What other threads have leased meanwhile is `taken`: a second slice beside it would be lost.
@@ -143,10 +146,10 @@ class Limiter:
         )
 
 
-def _is_served(lack: Lack, now: float, taken: list[Allowance]) -> bool:
+def _is_served(lack: Lack, now: float, taken: Taken) -> bool:
     if not lack.allowance.take(now):
         return False
-    taken.append(lack.allowance)
+    taken.append((lack.allowance, lack.allowance.number))
     return True
 
 

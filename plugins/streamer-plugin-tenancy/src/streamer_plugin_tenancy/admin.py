@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PAGE = 100
 _GIGABYTE = 1e9
+_OPENING_MS = 60_000  # API Gateway gives 29 s to open a connection, and an index may lag
 
 
 @record
@@ -96,12 +97,13 @@ class Admin:
     def suspend(self, name: str) -> dict[str, Any]:
         """Let a tenant work no more, and have its connections closed by a worker.
 
-        Once now, and once when no process lets it in any more that had not heard of it.
+        Once now, once when no process lets it in any more that had not heard of it, and once when
+        whom such a one was letting in by then is stored, also by clocks that differ.
         """
         now = self.clock.now()
         tenant = self.tenants.change(name, partial(tenants.suspended, now=now))
         with TenantScope(None):
-            for due_at in (now, now + self.cache_ms):
+            for due_at in (now, now + self.cache_ms, now + self.cache_ms + _OPENING_MS):
                 self.store.enqueue(self._closing(name, due_at))
         return self._shown(tenant)
 

@@ -21,6 +21,7 @@ from streamer_core.model.ids import request_subject, tenant_of, tenant_part
 from streamer_core.model.principal import Principal
 from streamer_core.model.request import Request
 from streamer_core.ports import Counted, Ending, Enqueued, Enqueuing, Held, Store, WrappedStore
+from streamer_core.scope import current_tenant
 from streamer_plugin_tenancy.tenants import KIND
 
 T = TypeVar("T")
@@ -139,13 +140,16 @@ class Homes(WrappedStore):
     def delete_connection(self, connection_id: str) -> Connection | None:
         """Forget a connection.
 
-        One whose stub alone was deleted, before a crash, is found by the sweeper once it has
-        expired (`expired_connections`), and forgotten by the same process.
+        One whose stub alone was deleted, before a crash, is found by whoever works for its tenant,
+        or by the sweeper once it has expired (`expired_connections`), and forgotten by the same
+        process.
         """
         store = self._expired.pop(connection_id, None)
         found = self.inner.delete_connection(connection_id)
         if found is not None:
             store = self.own.get(found.principal.tenant)
+        elif store is None:
+            store = self.own.get(current_tenant() or "")
         if store is None:
             return found
         with self.noting(store):

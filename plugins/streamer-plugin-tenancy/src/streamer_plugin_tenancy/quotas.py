@@ -13,6 +13,9 @@ from streamer_core.ports import Clock
 
 DAY_MS = 86_400_000
 _LEAST_SECONDS = 1.0
+_MARGIN_MS = 60_000
+"""How long the seconds of a day outlive it: by a clock that is ahead, what began in it ends later,
+and would begin it anew for those whose clocks are behind."""
 
 OF_ALL = frozenset(("requests_a_day", "execution_seconds_a_day"))
 """Those that requests count in which are not stored, too."""
@@ -48,7 +51,8 @@ def of_request(
     if limits.get("execution_seconds_a_day") is None:
         return counts
     estimated = max(_LEAST_SECONDS, handler.estimated_ms / 1000)
-    for taken in _of_the_day("execution_seconds_a_day", tenant, estimated, limits, clock):
+    quota = "execution_seconds_a_day"
+    for taken in _of_the_day(quota, tenant, estimated, limits, clock, margin_ms=_MARGIN_MS):
         given_back = Count(key=taken.key, amount=-estimated, expires_at=taken.expires_at)
         spent = Count(key=taken.key, per="second", expires_at=taken.expires_at)
         counts += [taken, given_back, spent]
@@ -76,14 +80,20 @@ def _while_it_lasts(quota: str, tenant: str, amount: float, limits: Limits) -> l
 
 
 def _of_the_day(
-    quota: str, tenant: str, amount: float, limits: Limits, clock: Clock
+    quota: str,
+    tenant: str,
+    amount: float,
+    limits: Limits,
+    clock: Clock,
+    *,
+    margin_ms: int = 0,
 ) -> list[Count]:
     limit = limits.get(quota)
     if limit is None:
         return []
     today = _today(clock)
-    key, midnight = tenant_key(quota, tenant, str(today)), (today + 1) * DAY_MS
-    return [Count(key=key, amount=amount, limit=limit, expires_at=midnight)]
+    key, end = tenant_key(quota, tenant, str(today)), (today + 1) * DAY_MS + margin_ms
+    return [Count(key=key, amount=amount, limit=limit, expires_at=end)]
 
 
 def _today(clock: Clock) -> int:
