@@ -165,17 +165,20 @@ class Base(Store):
             if stored is None or expired(stored.request, self.clock.now()):
                 raise LostLease(f"no request {ref}")
             try:
-                return self._try(stored, step(stored))
-            except Unmet as unmet:
-                pauses.take(f"request {ref} was moved by others until patience was over")
-                if 0 in unmet.found:
-                    found = unmet.found[0]
-                    stored, fresh = self._whole(found) if found else None, True
+                move = step(stored)
             except StoreError:
                 if fresh:
                     raise
                 self._held.forget(ref)
                 stored, fresh = None, True
+                continue
+            try:
+                return self._try(stored, move)
+            except Unmet as unmet:
+                pauses.take(f"request {ref} was moved by others until patience was over")
+                if 0 in unmet.found:
+                    found = unmet.found[0]
+                    stored, fresh = self._whole(found) if found else None, True
 
     def _try(self, stored: Stored, step: Step) -> Stored:
         after, items = self._after(stored, step)
