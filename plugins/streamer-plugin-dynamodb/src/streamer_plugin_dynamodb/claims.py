@@ -112,5 +112,5 @@ class ClaimVerbs(TurnVerbs):
                         return Missed.SET_ASIDE
                 pauses.take(f"request {ref} was moved by others until patience was over")
             else:
-                self._stamp(request)
+                self._afterwards(self._stamp, request)
                 return request

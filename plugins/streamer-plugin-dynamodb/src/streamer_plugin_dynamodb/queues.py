@@ -14,12 +14,13 @@ little; a queue is not believed to be empty while its last request may not be in
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pynamodb.expressions.update import Action
 
-from streamer_core.errors import ItemTooLarge
+from streamer_core.errors import ItemTooLarge, StoreError
+from streamer_core.log import get_logger
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
 from streamer_core.ports import ChangeKind
@@ -85,20 +86,31 @@ class Queue(NamedTuple):
 class QueueVerbs(Base):
     """How requests join queues, and queues are set aside and opened again."""
 
+    def _afterwards(self, tell: Callable[[Request], None], request: Request) -> None:
+        """Tell others of a write that is done, and stays done where that fails.
+
+        The sweeper finds who waits and was not told of: see `SweepingVerbs.due`.
+        """
+        try:
+            tell(request)
+        except StoreError:
+            get_logger().warning("queues could not be told", ref=request.ref, exc_info=True)
+
     def _note_waiting(self, request: Request) -> None:
         """Note that a request waits, after it was written."""
-        queue = Queue.named(queue_of(request))
+        self._join(Queue.named(queue_of(request)), request.due_at)
+
+    def _join(self, queue: Queue, due_at: int) -> None:
+        """Have a queue looked at from this time on, if not before."""
         pauses = Pauses(self._db.patience_s)
         joined = [add("revision", 1), put("noted", wall_ms())]
         while True:
             try:
-                self._db.write(
-                    change(queue.item, *joined, when=attribute("rank") <= value(request.due_at))
-                )
+                self._db.write(change(queue.item, *joined, when=attribute("rank") <= value(due_at)))
             except Unmet as unmet:
                 if "blocked" in (unmet.found[0] or {}):
                     return  # opened again, it is looked at from its beginning
-                if self._open(queue, request.due_at, joined):
+                if self._open(queue, due_at, joined):
                     return
                 pauses.take("a queue was opened and set aside until patience was over")
             else:

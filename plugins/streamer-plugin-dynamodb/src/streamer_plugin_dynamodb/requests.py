@@ -54,7 +54,7 @@ class RequestVerbs(QueueVerbs, Base):
         if kept is not None:
             return self._repeated(kept, origin)
         if worker is None:
-            self._note_waiting(new.request)
+            self._afterwards(self._note_waiting, new.request)
         else:
             self._held.note(new)
         return Enqueued(request=_own(new, apart), created=True)
