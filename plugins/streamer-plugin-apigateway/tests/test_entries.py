@@ -319,6 +319,29 @@ def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     app.close()
 
 
+def test_a_drain_that_has_begun_is_over_with_its_invocation(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen with the process, it would end what the next invocation runs."""
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def drain(_: float) -> None:
+        begun.set()
+        go_on.wait(10)
+        rig.app.runtime.draining.set()
+        over.set()
+
+    monkeypatch.setattr(rig.app, "drain", drain)
+    monkeypatch.setattr(rig.app, "work", lambda: begun.wait(10))
+    later = threading.Timer(0.05, go_on.set)
+    change = Change(kind=ChangeKind.DUE, ref="0" * 32, due_at=0)
+    later.start()
+    entries.worker(json.loads(wakes.encoded(change)), Invocation(40))
+    assert over.wait(10)
+    assert not rig.app.runtime.draining.is_set(), "the next invocation would claim nothing"
+    later.join()
+
+
 class Flushes:
     """Counts how often it was told to send on what it gathered."""
 

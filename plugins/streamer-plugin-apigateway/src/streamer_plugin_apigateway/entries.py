@@ -198,4 +198,5 @@ def _ending_in_time(app: Streamer, context: Any) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()  # a drain that goes on would be the next invocation's
         app.runtime.draining.clear()
