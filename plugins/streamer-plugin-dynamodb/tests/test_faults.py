@@ -14,6 +14,7 @@ from streamer_plugin_dynamodb.tables import Requests, Updates
 
 from streamer_core.errors import Conflict, StoreError, Throttled
 from streamer_core.model.counter import Count
+from streamer_core.model.ids import request_subject
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Status
 from streamer_core.testing.clock import ManualClock
@@ -283,6 +284,17 @@ def test_a_holder_need_not_read_what_it_holds(
     store.append(held.ref, [a_chunk(clock)], fence=held.fence)
     completed(store, held)
     assert calls.calls == ["UpdateItem", "TransactWriteItems", "UpdateItem"]
+
+
+def test_what_others_hold_is_not_kept(
+    store: DynamoStore, database: Database, clock: ManualClock
+) -> None:
+    """A function that many come back to would keep all that they follow."""
+    held = running(DynamoStore(database, clock))
+    store.subscribe(request_subject(held.ref), "c-1", expires_at=clock.now() + DAY_MS)
+    store.append(held.ref, [a_chunk(clock)], fence=held.fence)
+    store.mark_sent(held.ref, 1)
+    assert store._held.get(held.ref) is None
 
 
 def test_what_has_ended_and_was_sent_may_expire_with_its_updates(

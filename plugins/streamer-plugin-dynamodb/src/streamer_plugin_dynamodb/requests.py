@@ -56,7 +56,7 @@ class RequestVerbs(QueueVerbs, Base):
         if worker is None:
             self._afterwards(self._note_waiting, new.request)
         else:
-            self._held.note(new)
+            self._held.take(new)
         return Enqueued(request=_own(new, apart), created=True)
 
     def _add(self, new: Stored, apart: Sequence[Plain], counts: Sequence[Count]) -> Stored | None:
