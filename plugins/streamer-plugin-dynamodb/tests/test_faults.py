@@ -316,6 +316,23 @@ def test_what_has_ended_and_was_sent_may_expire_with_its_updates(
     assert _ttls(store) == [(clock.now() + DAY_MS) // 1000] * 4
 
 
+def test_updates_that_may_expire_are_read_consistently(
+    store: DynamoStore, calls: Line, clock: ManualClock
+) -> None:
+    """One that was written just now, and is not seen, would never be deleted."""
+    held = running(store)
+    completed(store, held)
+    asked: list[dict[str, Any]] = []
+
+    def noted(request: AWSPreparedRequest) -> AWSResponse | None:
+        asked.append(json.loads(request.body))
+        return None
+
+    calls.fail("Query", noted)
+    store.mark_sent(held.ref, 1)
+    assert [one["ConsistentRead"] for one in asked] == [True]
+
+
 def _ttls(store: DynamoStore) -> list[Any]:
     client = store._db._client
     items = [

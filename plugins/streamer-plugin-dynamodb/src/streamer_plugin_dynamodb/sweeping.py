@@ -70,7 +70,7 @@ class SweepingVerbs(TurnVerbs):
     def _let_expire(self, stored: Stored) -> None:
         ttl = ttl_of(stored.request.expires_at)
         mine = attribute("request") == value(stored.updates_key)
-        for item in self._db.walk(Updates, mine):
+        for item in self._db.walk(Updates, mine, consistent=True):
             key = {"request": item["request"], "n": item["n"]}
             self._db.write(Write(kind="Update", table=Updates, key=key, actions=[put("ttl", ttl)]))
 
