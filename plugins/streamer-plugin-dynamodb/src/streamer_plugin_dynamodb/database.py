@@ -32,7 +32,7 @@ _CONNECT_S, _READ_S = 2, 5  # DynamoDB answers within milliseconds
 _MOST_BATCHED = 25  # writes of one BatchWriteItem
 _random = random.SystemRandom()  # functions restored from one snapshot must not pause alike
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
-_PASSING = {
+PASSING = {
     *("ProvisionedThroughputExceededException", "ProvisionedThroughputExceeded"),
     *("RequestLimitExceeded", "ThrottlingException", "ThrottlingError"),
     *("TransactionConflict", "TransactionConflictException", "TransactionInProgressException"),
@@ -211,7 +211,7 @@ class Database:
                 return method(**arguments)
             except ClientError as error:
                 code = _code(error)
-                if code not in _PASSING:
+                if code not in PASSING:
                     raise _translated(error, operation) from error
                 pauses.take(f"{operation} was answered with {code} until patience was over")
             except HTTPClientError as error:
