@@ -13,6 +13,7 @@ only on the condition that nobody has enqueued since. The index of waiting reque
 little; a queue is not believed to be empty while its last request may not be in there yet.
 """
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from pynamodb.expressions.update import Action
 
 from streamer_core.errors import ItemTooLarge, StoreError
 from streamer_core.log import get_logger
+from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
 from streamer_core.ports import ChangeKind
@@ -48,6 +50,9 @@ INDEX_LAG_MS = 5_000
 
 _IDLE_TURN_S = 7 * 86_400  # how long it is remembered when a tenant was served
 _MOST_REOPENED = 25
+_MOST_COMPARED = 100
+_LANES = [lane.value for lane in Priority]
+_random = random.SystemRandom()
 
 
 class Queue(NamedTuple):
@@ -158,8 +163,28 @@ class QueueVerbs(Base):
         """Open the queues that were set aside for slots that a request has let go."""
         for slot in slots_of(request):
             item = self._db.get(State, slot_key(slot.key)) or {}
-            for name in sorted(item.get("aside", ()))[:_MOST_REOPENED]:
-                self._reopen(Queue.named(name), slot.key)
+            for queue in self._next(sorted(map(Queue.named, item.get("aside", ())))):
+                self._reopen(queue, slot.key)
+
+    def _next(self, queues: list[Queue]) -> Sequence[Queue]:
+        """Give as many as are opened at once: by lane, then whose tenants were served longest ago.
+
+        Of very many only some are compared, others each time.
+        """
+        if len(queues) <= _MOST_REOPENED:
+            return queues
+        _random.shuffle(queues)
+        queues.sort(key=_lane)
+        del queues[_MOST_COMPARED:]
+        turns = {(queue.lane, queue.tenant): queue.turn for queue in queues}
+        kept = self._db.get_all(State, list(turns.values()))
+        served = {(turn["of"], turn["id"]): turn.get("served", 0) for turn in kept}
+
+        def place(queue: Queue) -> tuple[int, int]:
+            turn = queue.turn
+            return _lane(queue), served.get((turn["of"], turn["id"]), 0)
+
+        return sorted(queues, key=place)[:_MOST_REOPENED]
 
     def _reopen(self, queue: Queue, slot: str) -> None:
         left = change(slot_key(slot), attribute("aside").delete(value(frozenset({queue.name}))))
@@ -295,6 +320,10 @@ class TurnVerbs(QueueVerbs):
 
     def _ttl(self) -> int:
         return self.clock.now() // 1000 + _IDLE_TURN_S
+
+
+def _lane(queue: Queue) -> int:
+    return _LANES.index(queue.lane)
 
 
 def awake(queue: Queue) -> Write:
