@@ -8,6 +8,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 from pynamodb.connection import Connection
+from streamer_plugin_dynamodb import queues
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.store import DynamoStore
 from streamer_plugin_dynamodb.tables import Requests, Updates
@@ -273,6 +274,36 @@ def test_a_queue_whose_waker_died_is_opened_by_the_sweeper(
     clock.advance(1)
     assert [change.ref for change in store.due(clock.now())] == [waiting.ref]
     assert claimed(store, waiting.ref).ref == waiting.ref
+
+
+def test_who_sleeps_while_another_request_comes_wakes_for_it(
+    store: DynamoStore,
+    calls: Line,
+    database: Database,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tenant's time to sleep is over, and it falls asleep for good, between two looks at it."""
+    monkeypatch.setattr(queues, "INDEX_LAG_MS", 0)
+    other = DynamoStore(database, clock)
+    first = a_request(clock, "first", due_at=clock.now() + 1_000)
+    store.enqueue(first)
+    clock.advance(1_000)
+    completed(other, claimed(other, first.ref))
+
+    def meanwhile(_: AWSPreparedRequest) -> AWSResponse | None:
+        assert claimed_next(other) is None
+        return None
+
+    calls.fail("TransactWriteItems", done, meanwhile)
+    slots = (Slot(key="one", at_most=1),)
+    second = a_request(clock, "second", due_at=clock.now() + 5_000, slots=slots)
+    store.enqueue(second)
+    assert not calls.faults["TransactWriteItems"]
+    clock.advance(5_000)
+    held = claimed_next(other)
+    assert held is not None
+    assert held.ref == second.ref
 
 
 def test_a_holder_need_not_read_what_it_holds(

@@ -138,7 +138,15 @@ class QueueVerbs(Base):
         if due_at <= self.clock.now():
             return self._written(opened, awake(queue))
         touched = change(queue.turn, add("revision", 1))
-        return self._written(opened, touched, asleep) or self._written(opened, touched)
+        wakes_before = Write(
+            kind="ConditionCheck",
+            table=State,
+            key=queue.sleeper,
+            condition=attribute("rank") <= value(due_at),
+        )
+        return self._written(opened, touched, asleep) or self._written(
+            opened, touched, wakes_before
+        )
 
     def _set_aside(self, queue: Queue, slot: Slot) -> bool:
         """Set a queue aside until a slot is let go; False where the slot has room again."""
