@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 from pynamodb.connection import Connection
 from streamer_plugin_dynamodb import queues
@@ -52,6 +53,21 @@ def answered(status: int, body: dict[str, Any]) -> Answer:
         return made
 
     return answer
+
+
+def empty(status: int) -> Answer:
+    """Answer as what stands before DynamoDB does."""
+
+    def answer(request: AWSPreparedRequest) -> AWSResponse:
+        made = AWSResponse(request.url, status, {}, None)
+        made._content = b""
+        return made
+
+    return answer
+
+
+def unreached(request: AWSPreparedRequest) -> AWSResponse:
+    raise EndpointConnectionError(endpoint_url=request.url)
 
 
 def refused(code: str) -> Answer:
@@ -107,6 +123,17 @@ def test_a_throttled_write_is_made_again(
     calls.fail("PutItem", *[refused(code)] * 4)
     assert store.enqueue(a_request(clock)).created
     assert calls.calls.count("PutItem") >= 5
+
+
+BROKEN = answered(500, {"__type": "com.amazon.coral.service#InternalFailure"})
+
+
+@pytest.mark.parametrize("trouble", [empty(502), empty(503), BROKEN, unreached])
+def test_what_breaks_before_dynamodb_passes(
+    store: DynamoStore, calls: Line, clock: ManualClock, trouble: Answer
+) -> None:
+    calls.fail("PutItem", trouble)
+    assert store.enqueue(a_request(clock)).created
 
 
 def test_a_store_that_stays_throttled_says_so(

@@ -13,13 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from streamer_core.errors import StoreError
 from streamer_core.ports import Change, Feed
-from streamer_plugin_dynamodb.database import PASSING
+from streamer_plugin_dynamodb.database import passes
 from streamer_plugin_dynamodb.stream import changes_of
 
 _POLL_S = 0.2  # a shard may be read five times a second
 _RENEW_S = 30.0  # shards split now and then
 _LOST = {"ExpiredIteratorException", "TrimmedDataAccessException", "ResourceNotFoundException"}
-_PASSING = {*PASSING, "LimitExceededException"}  # more than two readers
+_TOO_MANY = "LimitExceededException"  # more than two readers
 
 
 class _Unread(StoreError):
@@ -107,7 +107,7 @@ class StreamFeed(Feed):
             return getattr(self._client, operation)(**given)
         except ClientError as error:
             code = str(error.response["Error"].get("Code"))
-            raise _Unread(code, passes=code in _PASSING) from error
+            raise _Unread(code, passes=code == _TOO_MANY or passes(error)) from error
         except BotoCoreError as error:
             raise _Unread(type(error).__name__, passes=True) from error
 
