@@ -49,6 +49,8 @@ class StreamStore(MemoryStore):
         if "NewImage" not in record["dynamodb"]:
             return None
         image = record["dynamodb"]["NewImage"]
+        if "ended" in image:
+            return Change(kind=ChangeKind.ENDED, ref=image["ref"]["S"])
         if "due_at" not in image:
             raise ValueError("no record")
         return Change(kind=ChangeKind.DUE, ref=image["ref"]["S"], due_at=int(image["due_at"]["N"]))
@@ -164,6 +166,32 @@ def test_of_several_frames_the_last_is_the_answer(rig: Rig, connection: str) -> 
     assert last["type"] == "resumed"
 
 
+@pytest.mark.parametrize("trouble", ["busy", "failing"])
+def test_a_frame_that_is_not_taken_is_posted_again(rig: Rig, connection: str, trouble: str) -> None:
+    say(connection, {"id": "r", "action": "long"})
+    entries.worker(json.loads(wakes.encoded(_due(rig, "r"))))
+    rig.transport.inbox(connection).clear()
+    getattr(rig.transport, {"busy": "busy_next", "failing": "fail_next"}[trouble])(connection)
+    last = say(connection, {"action": "streamer.resume", "payload": {"requests": {"r": 0}}})
+    kinds = [message["type"] for message in rig.transport.inbox(connection)]
+    assert [*kinds, last["type"]] == ["chunk", "complete", "resumed"]
+
+
+def test_a_client_that_takes_nothing_holds_up_no_function(
+    rig: Rig, connection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "_POSTING_S", 0.0)
+    say(connection, {"id": "r", "action": "long"})
+    entries.worker(json.loads(wakes.encoded(_due(rig, "r"))))
+    rig.transport.inbox(connection).clear()
+    asked = {"action": "streamer.resume", "payload": {"requests": {"r": 0}}}
+    rig.transport.busy_next(connection)
+    assert say(connection, asked)["type"] == "resumed"
+    rig.transport.disconnect(connection)
+    assert say(connection, asked)["type"] == "resumed"
+    assert list(rig.transport.inbox(connection)) == []
+
+
 def test_a_connection_that_is_over_is_told_so(rig: Rig) -> None:
     forgotten = rig.transport.connect()
     assert say(forgotten, {"id": "r", "action": "echo"}) is None
@@ -249,6 +277,16 @@ def test_of_a_batch_of_which_none_can_be_parked_the_first_comes_again(
     assert parking.parked == []
 
 
+def test_one_that_cannot_be_acted_on_holds_up_none(stream: tuple[Rig, Waker, Parking]) -> None:
+    """The sweeper finds what was not sent of it."""
+    rig, waker, _ = stream
+    rig.store.faults.fail_next("get", StoreError("no"))
+    good = {"due_at": {"N": str(rig.clock.now())}}
+    records = [aws_events.inserted(1, ended={"BOOL": True}), aws_events.inserted(2, **good)]
+    assert entries.processor(aws_events.stream(*records)) == {"batchItemFailures": []}
+    assert [int(change.ref, 16) for change in waker.dispatched] == [2]
+
+
 def test_what_cannot_be_parked_comes_again(stream: tuple[Rig, Waker, Parking]) -> None:
     """With all behind it: Lambda goes on from the record that is named."""
     rig, waker, parking = stream
@@ -317,6 +355,29 @@ def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (kept.status, kept.spent, kept.attempt) == (Status.PENDING, 0, 1)
     assert not app.runtime.draining.is_set(), "the next invocation works on"
     app.close()
+
+
+def test_a_drain_that_has_begun_is_over_with_its_invocation(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen with the process, it would end what the next invocation runs."""
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def drain(_: float) -> None:
+        begun.set()
+        go_on.wait(10)
+        rig.app.runtime.draining.set()
+        over.set()
+
+    monkeypatch.setattr(rig.app, "drain", drain)
+    monkeypatch.setattr(rig.app, "work", lambda: begun.wait(10))
+    later = threading.Timer(0.05, go_on.set)
+    change = Change(kind=ChangeKind.DUE, ref="0" * 32, due_at=0)
+    later.start()
+    entries.worker(json.loads(wakes.encoded(change)), Invocation(40))
+    assert over.wait(10)
+    assert not rig.app.runtime.draining.is_set(), "the next invocation would claim nothing"
+    later.join()
 
 
 class Flushes:

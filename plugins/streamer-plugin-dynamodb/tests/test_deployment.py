@@ -4,7 +4,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from streamer_plugin_dynamodb.database import Database
 from streamer_plugin_dynamodb.opening import open_database
 from streamer_plugin_dynamodb.tables import TABLES, definition
 
+from streamer_core.errors import StoreError
 from streamer_core.ports.clock import SystemClock
 from tests.emulators import REGION
 
@@ -51,6 +52,30 @@ def run(settings: DynamoPlugin.Settings, *words: str) -> tuple[int, str]:
 def test_tables_that_were_made_are_as_they_should_be(settings: DynamoPlugin.Settings) -> None:
     assert run(settings, "check") == (0, "all tables are as they should be\n")
     assert run(settings, "create") == (0, "all tables are there\n")
+
+
+class NotYet(Database):
+    """Refuses what a table is too young for, once a table."""
+
+    refused: set[str]
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name = arguments["TableName"]
+        if operation == "update_continuous_backups" and name not in self.refused:
+            self.refused.add(name)
+            raise StoreError(f"{operation} was answered with ContinuousBackupsUnavailableException")
+        return super().call(operation, arguments)
+
+
+def test_a_table_too_young_to_be_restored_is_waited_for(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_POLL_S", 0.0)
+    database = NotYet(f"streamer-test-{uuid.uuid4().hex[:12]}-", connection)
+    database.refused = set()
+    assert set(deployment.create(database)) == database.refused
+    assert deployment.check(database) == []
+    deployment.delete(database)
 
 
 def test_tables_are_protected(settings: DynamoPlugin.Settings, client: Any) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from pynamodb.connection import Connection
+from streamer_plugin_dynamodb import queues
 from streamer_plugin_dynamodb.database import Database, connect
 from streamer_plugin_dynamodb.items import chunks, to_item
 from streamer_plugin_dynamodb.records import Stored, body_of, row
 from streamer_plugin_dynamodb.store import DynamoStore
 from streamer_plugin_dynamodb.tables import Requests
 
+from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
 from streamer_core.testing.clock import ManualClock
@@ -100,3 +102,25 @@ def test_a_thousand_set_aside_are_in_nobodys_way(counted: Counted) -> None:
     again = claimed_next(counted.store)
     assert again is not None
     assert again.slots == ONE
+
+
+def test_whoever_waits_for_a_slot_gets_it_in_turn(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many do: of more than are opened at once, those that were served longest ago."""
+    monkeypatch.setattr(queues, "_MOST_REOPENED", 2)
+    store, clock = counted.store, counted.clock
+    tenants = [f"t-{number}" for number in range(4)]
+    for name in ("a", "b"):
+        for tenant in tenants:
+            store.enqueue(a_request(clock, name, tenant=tenant, slots=ONE))
+    low = a_request(clock, "low", tenant="t-x", slots=ONE, priority=Priority.LOW)
+    store.enqueue(low)
+    clock.advance(1)
+    served: list[str] = []
+    while held := claimed_next(store):
+        assert claimed_next(store) is None, "which sets all others aside"
+        served.append(held.tenant)
+        completed(store, held)
+    assert sorted(served[:4]) == tenants
+    assert served == [*served[:4], *served[:4], low.tenant]

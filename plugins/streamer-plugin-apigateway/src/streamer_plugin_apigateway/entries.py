@@ -8,6 +8,7 @@ invocations.
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,12 +20,16 @@ from streamer_core.errors import Refused, StorageFailed, StoreError
 from streamer_core.log import get_logger
 from streamer_core.model import encode
 from streamer_core.model.decode import request_id_of
-from streamer_core.ports import Change
+from streamer_core.ports import Change, Delivery
 from streamer_plugin_apigateway import errands, events, wakes
 from streamer_plugin_apigateway.events import Answer, Event
 
 _MARGIN_MS = 10_000
 """How long before its invocation ends a worker begins to end what it runs."""
+
+_POSTING_S, _STEP_S = 10.0, 0.05
+"""How long a router tries to have a client take what comes before its answer, for which API Gateway
+waits 29 s; and the pauses between."""
 
 
 @lru_cache
@@ -93,11 +98,30 @@ def _answered(app: Streamer, event: Event) -> Answer:
     *before, last = received.frames or (b"",)
     if received.close is not None:
         before, last = [*before, last], b""
-    for frame in filter(None, before):
-        app.transport.send(connection_id, frame)
+    _post(app, connection_id, before)
     if received.close is not None:
         app.transport.close_connection(connection_id, *received.close)
     return events.told(last) if last else events.OK
+
+
+def _post(app: Streamer, connection_id: str, frames: Sequence[bytes]) -> None:
+    """Post frames in order, each until it is taken.
+
+    A client that misses one asks again for what it knows that it lacks; it knows that by the last.
+    """
+    end = time.monotonic() + _POSTING_S
+    for frame in filter(None, frames):
+        while (verdict := _posted(app, connection_id, frame)) is Delivery.BUSY:
+            if time.monotonic() >= end:
+                return
+            time.sleep(_STEP_S)
+        if verdict is Delivery.GONE:
+            return
+
+
+def _posted(app: Streamer, connection_id: str, frame: bytes) -> Delivery:
+    """Post one frame; one that fails counts as not taken."""
+    return app.transport.send_many([connection_id], frame)[connection_id]
 
 
 def _refused(app: Streamer, data: bytes, error: Refused) -> Answer:
@@ -125,8 +149,16 @@ def _processed(app: Streamer, records: Sequence[Event]) -> Answer:
                 return _given_back(record)
             continue
         if change is not None:
-            app.wake(change)
+            _wake(app, change)
     return {"batchItemFailures": []}
+
+
+def _wake(app: Streamer, change: Change) -> None:
+    try:
+        app.wake(change)
+    except Exception:  # noqa: BLE001 - as one that cannot be read, it may hold up none
+        # The sweeper makes it good; Lambda would bring all the others again with it.
+        get_logger().exception("a change could not be acted on", ref=change.ref)
 
 
 def worker(event: Event, context: Any = None) -> Answer:
@@ -199,4 +231,5 @@ def _ending_in_time(app: Streamer, context: Any) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()  # a drain that goes on would be the next invocation's
         app.runtime.draining.clear()

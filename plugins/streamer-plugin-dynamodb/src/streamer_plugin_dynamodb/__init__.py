@@ -36,8 +36,8 @@ class DynamoPlugin:
             region: where they are; left out: what the AWS environment says.
             endpoint: of a DynamoDB that is not AWS's, such as an emulator; left out: what the AWS
                 environment says.
-            patience: how long a call is tried again that DynamoDB throttles, or that others were
-                faster than.
+            patience: how long a call is tried again that DynamoDB throttles or does not answer, or
+                that others were faster than.
             connections: how many calls may be under way at once.
         """
 

@@ -74,18 +74,23 @@ class HeldRequests:
         """Give a request as it was written last, or None."""
         return self._held.get(ref)
 
+    def take(self, stored: Stored) -> None:
+        """Remember a request that was claimed here."""
+        with self._mutex:
+            self._held[stored.request.ref] = stored
+            if len(self._held) > _MOST_HELD:
+                self._held.popitem(last=False)
+
     def note(self, stored: Stored) -> None:
-        """Remember a request while it is held."""
+        """Note what was written of a request, which need not be held here, while it is held."""
         ref = stored.request.ref
         with self._mutex:
             kept = self._held.pop(ref, None)
-            if stored.request.status is not Status.PROCESSING:
+            if kept is None or stored.request.status is not Status.PROCESSING:
                 return
-            if kept is not None and kept.life == stored.life and kept.revision > stored.revision:
+            if kept.life == stored.life and kept.revision > stored.revision:
                 stored = kept  # of two threads, the one that wrote first comes here last
             self._held[ref] = stored
-            if len(self._held) > _MOST_HELD:
-                self._held.popitem(last=False)
 
     def forget(self, ref: str) -> None:
         """Forget a request that is not held here any more."""
@@ -165,17 +170,20 @@ class Base(Store):
             if stored is None or expired(stored.request, self.clock.now()):
                 raise LostLease(f"no request {ref}")
             try:
-                return self._try(stored, step(stored))
+                move = step(stored)
+            except StoreError:
+                if fresh:
+                    self._held.forget(ref)
+                    raise
+                stored, fresh = None, True
+                continue
+            try:
+                return self._try(stored, move)
             except Unmet as unmet:
                 pauses.take(f"request {ref} was moved by others until patience was over")
                 if 0 in unmet.found:
                     found = unmet.found[0]
                     stored, fresh = self._whole(found) if found else None, True
-            except StoreError:
-                if fresh:
-                    raise
-                self._held.forget(ref)
-                stored, fresh = None, True
 
     def _try(self, stored: Stored, step: Step) -> Stored:
         after, items = self._after(stored, step)

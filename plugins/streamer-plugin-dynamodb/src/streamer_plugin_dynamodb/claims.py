@@ -104,7 +104,7 @@ class ClaimVerbs(TurnVerbs):
             )
             step = Step(moved=Moved(request=request), also=taken(request, limited=True))
             try:
-                self._try(stored, step)
+                self._held.take(self._try(stored, step))
             except Unmet as unmet:
                 if 0 not in unmet.found:
                     full = slots_of(request)[min(unmet.found) - 1]
@@ -112,5 +112,5 @@ class ClaimVerbs(TurnVerbs):
                         return Missed.SET_ASIDE
                 pauses.take(f"request {ref} was moved by others until patience was over")
             else:
-                self._stamp(request)
+                self._afterwards(self._stamp, request)
                 return request

@@ -9,9 +9,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
 from pynamodb.connection import Connection
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value
@@ -211,10 +218,10 @@ class Database:
                 return method(**arguments)
             except ClientError as error:
                 code = _code(error)
-                if code not in _PASSING:
+                if not passes(error):
                     raise _translated(error, operation) from error
                 pauses.take(f"{operation} was answered with {code} until patience was over")
-            except HTTPClientError as error:
+            except (HTTPClientError, ConnectTimeoutError, EndpointConnectionError) as error:
                 # Whether it was done is unknown. To do it again is harmless: see `Write`.
                 pauses.take(f"{operation} had {type(error).__name__} until patience was over")
             except BotoCoreError as error:
@@ -378,6 +385,12 @@ def _expressions(names: Mapping[str, str], values: Mapping[str, Any]) -> dict[st
     if values:
         made["ExpressionAttributeValues"] = dict(values)
     return made
+
+
+def passes(error: ClientError) -> bool:
+    """Tell whether the same call may be answered otherwise a moment later."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return _code(error) in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _code(error: ClientError) -> str:

@@ -89,13 +89,26 @@ def _finish(db: Database, name: str) -> None:
             "TimeToLiveSpecification": {"Enabled": True, "AttributeName": TTL},
         },
     )
-    db.call(
-        "update_continuous_backups",
-        {
-            "TableName": name,
-            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-        },
-    )
+    _have_restorable(db, name)
+
+
+def _have_restorable(db: Database, name: str) -> None:
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            db.call(
+                "update_continuous_backups",
+                {"TableName": name, "PointInTimeRecoverySpecification": recovery},
+            )
+        except StoreError as error:
+            # "Backups are being enabled for the table": of one that was made just now.
+            passes = "ContinuousBackupsUnavailableException" in str(error)
+            if not passes or time.monotonic() >= end:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
 
 
 def _wait(db: Database, model: type[Model]) -> None:

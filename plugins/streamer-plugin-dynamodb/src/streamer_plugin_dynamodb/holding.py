@@ -90,7 +90,7 @@ class HoldingVerbs(TurnVerbs):
             )
 
         ended = self._move(ref, step, held=True).request
-        self._wake_for(ended)
+        self._afterwards(self._wake_for, ended)
         return Held.of(ended)
 
     def requeue(
@@ -125,8 +125,8 @@ class HoldingVerbs(TurnVerbs):
             return Step(moved=moved, change=ChangeKind.DUE, texts=texts, also=let_go(moved.request))
 
         waiting = self._move(ref, step, held=True).request
-        self._note_waiting(waiting)
-        self._wake_for(waiting)
+        self._afterwards(self._note_waiting, waiting)
+        self._afterwards(self._wake_for, waiting)
         return Held.of(waiting)
 
     def cancel(self, ref: str, terminal: NewUpdate, *, expires_at: int) -> Request | None:

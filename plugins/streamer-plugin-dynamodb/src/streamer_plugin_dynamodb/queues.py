@@ -13,13 +13,16 @@ only on the condition that nobody has enqueued since. The index of waiting reque
 little; a queue is not believed to be empty while its last request may not be in there yet.
 """
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pynamodb.expressions.update import Action
 
-from streamer_core.errors import ItemTooLarge
+from streamer_core.errors import ItemTooLarge, StoreError
+from streamer_core.log import get_logger
+from streamer_core.model.message import Priority
 from streamer_core.model.policy import Slot
 from streamer_core.model.request import Request
 from streamer_core.ports import ChangeKind
@@ -47,6 +50,9 @@ INDEX_LAG_MS = 5_000
 
 _IDLE_TURN_S = 7 * 86_400  # how long it is remembered when a tenant was served
 _MOST_REOPENED = 25
+_MOST_COMPARED = 100
+_LANES = [lane.value for lane in Priority]
+_random = random.SystemRandom()
 
 
 class Queue(NamedTuple):
@@ -85,20 +91,31 @@ class Queue(NamedTuple):
 class QueueVerbs(Base):
     """How requests join queues, and queues are set aside and opened again."""
 
+    def _afterwards(self, tell: Callable[[Request], None], request: Request) -> None:
+        """Tell others of a write that is done, and stays done where that fails.
+
+        The sweeper finds who waits and was not told of: see `SweepingVerbs.due`.
+        """
+        try:
+            tell(request)
+        except StoreError:
+            get_logger().warning("queues could not be told", ref=request.ref, exc_info=True)
+
     def _note_waiting(self, request: Request) -> None:
         """Note that a request waits, after it was written."""
-        queue = Queue.named(queue_of(request))
+        self._join(Queue.named(queue_of(request)), request.due_at)
+
+    def _join(self, queue: Queue, due_at: int) -> None:
+        """Have a queue looked at from this time on, if not before."""
         pauses = Pauses(self._db.patience_s)
         joined = [add("revision", 1), put("noted", wall_ms())]
         while True:
             try:
-                self._db.write(
-                    change(queue.item, *joined, when=attribute("rank") <= value(request.due_at))
-                )
+                self._db.write(change(queue.item, *joined, when=attribute("rank") <= value(due_at)))
             except Unmet as unmet:
                 if "blocked" in (unmet.found[0] or {}):
                     return  # opened again, it is looked at from its beginning
-                if self._open(queue, request.due_at, joined):
+                if self._open(queue, due_at, joined):
                     return
                 pauses.take("a queue was opened and set aside until patience was over")
             else:
@@ -121,7 +138,15 @@ class QueueVerbs(Base):
         if due_at <= self.clock.now():
             return self._written(opened, awake(queue))
         touched = change(queue.turn, add("revision", 1))
-        return self._written(opened, touched, asleep) or self._written(opened, touched)
+        wakes_before = Write(
+            kind="ConditionCheck",
+            table=State,
+            key=queue.sleeper,
+            condition=attribute("rank") <= value(due_at),
+        )
+        return self._written(opened, touched, asleep) or self._written(
+            opened, touched, wakes_before
+        )
 
     def _set_aside(self, queue: Queue, slot: Slot) -> bool:
         """Set a queue aside until a slot is let go; False where the slot has room again."""
@@ -146,8 +171,28 @@ class QueueVerbs(Base):
         """Open the queues that were set aside for slots that a request has let go."""
         for slot in slots_of(request):
             item = self._db.get(State, slot_key(slot.key)) or {}
-            for name in sorted(item.get("aside", ()))[:_MOST_REOPENED]:
-                self._reopen(Queue.named(name), slot.key)
+            for queue in self._next(sorted(map(Queue.named, item.get("aside", ())))):
+                self._reopen(queue, slot.key)
+
+    def _next(self, queues: list[Queue]) -> Sequence[Queue]:
+        """Give as many as are opened at once: by lane, then whose tenants were served longest ago.
+
+        Of very many only some are compared, others each time.
+        """
+        if len(queues) <= _MOST_REOPENED:
+            return queues
+        _random.shuffle(queues)
+        queues.sort(key=_lane)
+        del queues[_MOST_COMPARED:]
+        turns = {(queue.lane, queue.tenant): queue.turn for queue in queues}
+        kept = self._db.get_all(State, list(turns.values()))
+        served = {(turn["of"], turn["id"]): turn.get("served", 0) for turn in kept}
+
+        def place(queue: Queue) -> tuple[int, int]:
+            turn = queue.turn
+            return _lane(queue), served.get((turn["of"], turn["id"]), 0)
+
+        return sorted(queues, key=place)[:_MOST_REOPENED]
 
     def _reopen(self, queue: Queue, slot: str) -> None:
         left = change(slot_key(slot), attribute("aside").delete(value(frozenset({queue.name}))))
@@ -283,6 +328,10 @@ class TurnVerbs(QueueVerbs):
 
     def _ttl(self) -> int:
         return self.clock.now() // 1000 + _IDLE_TURN_S
+
+
+def _lane(queue: Queue) -> int:
+    return _LANES.index(queue.lane)
 
 
 def awake(queue: Queue) -> Write:

@@ -54,9 +54,9 @@ class RequestVerbs(QueueVerbs, Base):
         if kept is not None:
             return self._repeated(kept, origin)
         if worker is None:
-            self._note_waiting(new.request)
+            self._afterwards(self._note_waiting, new.request)
         else:
-            self._held.note(new)
+            self._held.take(new)
         return Enqueued(request=_own(new, apart), created=True)
 
     def _add(self, new: Stored, apart: Sequence[Plain], counts: Sequence[Count]) -> Stored | None:

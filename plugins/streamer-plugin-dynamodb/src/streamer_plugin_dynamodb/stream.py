@@ -7,6 +7,7 @@ that is read of it is a hint: a claim decides who runs a request.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from streamer_core.log import get_logger
 from streamer_core.model.message import Priority
 from streamer_core.ports import Change, ChangeKind
 from streamer_plugin_dynamodb.items import from_item
@@ -46,5 +47,16 @@ def change_of(stream_record: Mapping[str, Any]) -> Change | None:
 
 
 def changes_of(records: Iterable[Mapping[str, Any]]) -> list[Change]:
-    """Read a batch of records; what is told twice in it is given once, in order."""
-    return list(dict.fromkeys(filter(None, map(change_of, records))))
+    """Read a batch of records; what is told twice in it is given once, in order.
+
+    One that cannot be read is left out: the sweeper finds what it may have told.
+    """
+    return list(dict.fromkeys(filter(None, map(_change_of, records))))
+
+
+def _change_of(stream_record: Mapping[str, Any]) -> Change | None:
+    try:
+        return change_of(stream_record)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        get_logger().exception("a stream record cannot be read")
+        return None

@@ -1,6 +1,6 @@
 """Updates, and what the sweeper looks for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import merge
 from itertools import islice
@@ -70,7 +70,7 @@ class SweepingVerbs(TurnVerbs):
     def _let_expire(self, stored: Stored) -> None:
         ttl = ttl_of(stored.request.expires_at)
         mine = attribute("request") == value(stored.updates_key)
-        for item in self._db.walk(Updates, mine):
+        for item in self._db.walk(Updates, mine, consistent=True):
             key = {"request": item["request"], "n": item["n"]}
             self._db.write(Write(kind="Update", table=Updates, key=key, actions=[put("ttl", ttl)]))
 
@@ -79,15 +79,18 @@ class SweepingVerbs(TurnVerbs):
     def due(self, before: int, limit: int = 100) -> Sequence[Change]:
         """Give waiting requests due before the time, and that no slot sets aside.
 
-        A queue that waits for a slot with room, because whoever let it go died before it could say
-        so, is opened again.
+        What somebody died over before it could be said is said now: a queue that waits for a slot
+        with room is opened again, and one that nobody looks at is looked at.
         """
         return list(islice(self._due(before), limit))
 
     def _due(self, before: int) -> Iterator[Change]:
         found = self._watched("due", attribute("watch_at") < value(before))
         for items in chunks(found, _PAGE):
-            aside = self._aside({item["queue"] for item in items})
+            first: dict[str, int] = {}
+            for item in items:
+                first.setdefault(item["queue"], item["watch_at"])
+            aside = self._aside(first)
             for item in items:
                 queue = Queue.named(item["queue"])
                 if queue.name not in aside:
@@ -98,15 +101,23 @@ class SweepingVerbs(TurnVerbs):
                         due_at=item["watch_at"],
                     )
 
-    def _aside(self, names: set[str]) -> set[str]:
-        """Tell which queues wait for a slot, and open those that need not any more."""
-        queues = [Queue.named(name) for name in names]
-        items = self._db.get_all(State, [queue.item for queue in queues])
-        blocked = {(one["of"], one["id"]): one for one in items if "blocked" in one}
+    def _aside(self, first: Mapping[str, int]) -> set[str]:
+        """Tell which queues wait for a slot, and open those that need not any more.
+
+        Args:
+            first: when the first of each is due.
+        """
+        queues = {Queue.named(name): due_at for name, due_at in first.items()}
+        items = {
+            (one["of"], one["id"]): one
+            for one in self._db.get_all(State, [queue.item for queue in queues])
+        }
         aside: set[str] = set()
-        for queue in queues:
-            item = blocked.get((queue.item["of"], queue.item["id"]))
-            if item is None:
+        for queue, due_at in queues.items():
+            item = items.get((queue.item["of"], queue.item["id"]), {})
+            if "blocked" not in item:
+                if item.get("rank", due_at + 1) > due_at:
+                    self._join(queue, due_at)
                 continue
             slot = self._db.get(State, slot_key(item["blocked"])) or {}
             if slot.get("running", 0) >= item["full_at"]:
