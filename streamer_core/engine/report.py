@@ -61,6 +61,9 @@ class StoredExecution(Execution):
         self._snapshot = self._restored_snapshot()
         self._unsent: Snapshot | None = None
         self._unkept: Snapshot | None = None
+        # The newest that was sent, and who lacks it: they were behind or busy, or came later.
+        self._shown: Snapshot | None = None
+        self._unshown: set[str] = set()
         now = rt.clock.monotonic()
         self._progress_due = now
         self._keep_due = now + rt.settings.progress_keep / 1000
@@ -199,9 +202,18 @@ class StoredExecution(Execution):
         return [one for one in self._subscribers if one not in self._behind]
 
     def send_progress(self, snapshot: Snapshot) -> None:
-        """Send a snapshot to whoever takes it; it is not sent again."""
-        message = encode.progress(self.rt.clock.now(), self.request, self.request.ref, snapshot)
-        deliver.send(self.rt, message, self.ready)
+        """Send a snapshot to whoever takes it; the others get the newest once they do."""
+        self._shown, self._unshown = snapshot, set(self._subscribers)
+        self._show()
+
+    def _show(self) -> None:
+        """Send the newest snapshot to those who lack it, but for whoever lacks chunks before it."""
+        ready = [one for one in self.ready if one in self._unshown]
+        if self._shown is not None and ready:
+            now, request = self.rt.clock.now(), self.request
+            message = encode.progress(now, request, request.ref, self._shown)
+            self._unshown.difference_update(ready)
+            self._unshown.update(deliver.send(self.rt, message, ready))
 
     def known(self) -> Request:
         """Give the request with all that this run has stored of it, but for its progress."""
@@ -262,6 +274,9 @@ class StoredExecution(Execution):
             self.rt.log.warning("subscribers could not be read", ref=self.request.ref)
             self._lacked = self._told if self._lacked is None else self._lacked
             return
+        if self._shown is not None:  # else the first is sent to them as to all others
+            newcomers = set(found).difference(self._subscribers)
+            self._unshown = (self._unshown | newcomers).intersection(found)
         self._subscribers = list(found)
         self._subscribers_version = self._newest_version
         self._have_all_catch_up()
@@ -316,7 +331,7 @@ class StoredExecution(Execution):
     def _report(self, now: float) -> None:
         if self._chunks and now >= self._flush_due:
             self.flush()
-        if self._unsent is not None and now >= self._progress_due:
+        if now >= self._progress_due and (self._unsent is not None or self._unshown):
             self._send_newest(now)
         keep = self._unkept is not None and now >= self._keep_due
         if keep or now >= self._heartbeat_due:
@@ -330,7 +345,9 @@ class StoredExecution(Execution):
         snapshot = self.unsent()
         if snapshot is not None:
             self.send_progress(snapshot)
-            self._progress_due = now + self.rt.settings.progress_interval / 1000
+        else:
+            self._show()
+        self._progress_due = now + self.rt.settings.progress_interval / 1000
 
     def _beat(self, now: float) -> None:
         with self._lock:

@@ -623,6 +623,45 @@ def test_subscribers_that_cannot_be_read_are_sent_to_by_the_sweep() -> None:
     assert mirror(other[0].inbox).terminal is not None
 
 
+def test_a_subscriber_who_joins_before_the_newest_progress_is_kept_is_shown_it() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.progress(50, "half")
+        rig.beat(50)
+        other.append(rig.client())
+        answers = other[0].send("streamer.resume", {"requests": {"r": 0}})
+        assert [answer["type"] for answer in answers] == ["resumed"]
+        rig.beat(1000)
+        rig.beat(200)
+        rig.beat(200)
+        assert [one["message"] for one in other[0].inbox] == ["half"]
+        assert client.kinds == ["progress"]
+
+    other: list[Client] = []
+    assert run(body)[1].kinds == ["progress", "complete"]
+
+
+def test_who_was_busy_is_shown_the_newest_progress_and_who_went_is_not() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.transport.busy_next(client.id, 3)
+        ctx.progress(40, "given way")
+        rig.beat()
+        ctx.progress(50, "half")
+        rig.beat(200)
+        rig.beat(200)
+        assert not client.inbox
+        rig.beat(200)
+        rig.beat(200)
+        assert [one["message"] for one in client.inbox] == ["half"]
+        rig.transport.busy_next(client.id, 1)
+        ctx.progress(60, "too late")
+        rig.beat(200)
+        client.ask("streamer.unsubscribe", {"request_id": "r"})
+        ctx.checkpoint(None)
+        rig.beat(200)
+
+    assert run(body)[1].kinds == ["progress"]
+
+
 def test_a_busy_client_catches_up_in_order_and_progress_gives_way() -> None:
     def body(ctx: Context, rig: Rig, client: Client) -> None:
         ctx.emit(1)
