@@ -122,9 +122,9 @@ def _lead_up(rt: Runtime, one: Finish, held: Held) -> tuple[StoredExecution, int
     return execution, seq, end
 
 
-def see_off(rt: Runtime, executions: Sequence[StoredExecution]) -> None:
+def see_off(rt: Runtime, executions: Sequence[StoredExecution], *, patiently: bool) -> None:
     """Wait a little for slow connections, then note how far everybody has been sent to."""
-    waited = 0.0
+    waited = 0.0 if patiently else _BUSY_WAIT_S
     while (slow := [one for one in executions if one.behind]) and waited < _BUSY_WAIT_S:
         time.sleep(_BUSY_STEP_S)
         waited += _BUSY_STEP_S

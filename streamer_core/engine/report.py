@@ -315,7 +315,7 @@ class StoredExecution(Execution):
         """Do what is due: timeout, chunks, progress, heartbeat, those who fell behind."""
         if self.settled:
             return
-        if self.overdue(now):
+        if not self.ended and self.overdue(now):
             self.on_overdue()
             return
         try:
