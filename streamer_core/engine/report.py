@@ -29,6 +29,7 @@ from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Held, Store
 
 _ENVELOPE_BYTES = 512  # what a message adds around a chunk or a result: names, ids, numbers
+_BUFFER_BYTES = 1024 * 1024  # a transaction of DynamoDB has 4 MB, also for an end behind it
 _SENT_MARK_S = 2.0
 _UNKNOWN_VERSION = -1  # no version of any request: the store has to be asked
 
@@ -46,6 +47,7 @@ class StoredExecution(Execution):
         self.attempt = request.attempt
         self._io = threading.RLock()
         self._chunks: list[NewUpdate] = []
+        self._chunk_bytes = 0
         self._last_seq = request.last_seq
         self._out_bytes = request.out_bytes
         self._newest_version = request.subscribers_version
@@ -114,7 +116,9 @@ class StoredExecution(Execution):
             if self.settled:
                 return  # nobody would ever empty the buffer
             self._chunks.append(chunk)
+            self._chunk_bytes += chunk.size
             full = len(self._chunks) >= self.rt.settings.chunk_buffer
+            full = full or self._chunk_bytes >= _BUFFER_BYTES
         if full:
             self.flush()
         elif self.rt.clock.monotonic() >= self._flush_due:
@@ -234,6 +238,7 @@ class StoredExecution(Execution):
         self.settle_doubt()
         with self._lock:
             self._chunks.clear()
+            self._chunk_bytes = 0
             self._snapshot = replace(
                 self._snapshot, after=min(self._snapshot.after, self._last_seq)
             )
@@ -252,6 +257,7 @@ class StoredExecution(Execution):
     def _drop(self, chunks: list[NewUpdate], snapshot: Snapshot | None) -> None:
         with self._lock:
             del self._chunks[: len(chunks)]
+            self._chunk_bytes -= sum([chunk.size for chunk in chunks])
             self._last_seq += len(chunks)
             if self._unkept is snapshot:
                 self._unkept = None

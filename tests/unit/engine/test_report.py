@@ -28,15 +28,22 @@ Body = Callable[[Context, Rig, Client], Any]
 
 def run(body: Body, **core: Any) -> tuple[Rig, Client]:
     """Run a body as a queued request `r`; it is given its rig and its client."""
+    wrong: list[AssertionError] = []
 
     @handler("a", mode="async", timeout="1h", retry={"max_attempts": 1})
     def function(ctx: Context) -> Any:
-        return body(ctx, rig, client)
+        try:
+            return body(ctx, rig, client)
+        except AssertionError as error:  # else it were the handler's failure, and no test's
+            wrong.append(error)
+            raise
 
     rig = Rig(function, **core)
     client = rig.client()
     client.ask("a", id="r")
     assert rig.app.work()
+    if wrong:
+        raise wrong[0]
     return rig, client
 
 
@@ -225,6 +232,20 @@ def test_a_full_buffer_is_flushed_by_who_fills_it() -> None:
         assert len(client.inbox) == 4
 
     run(body, chunk_buffer=4)
+
+
+def test_a_buffer_of_a_megabyte_is_full() -> None:
+    """However many chunks it may hold: no store writes any number of bytes at once."""
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        for count in (11, 22):
+            for _ in range(10):
+                ctx.emit("x" * 100_000)
+            assert client.kinds == ["chunk"] * (count - 11)
+            ctx.emit("x" * 100_000)
+            assert client.kinds == ["chunk"] * count
+
+    run(body)
 
 
 def test_a_full_buffer_waits_for_the_store() -> None:
