@@ -186,7 +186,19 @@ class StoredExecution(Execution):
     def send_updates(self, updates: list[NewUpdate], last_seq: int) -> None:
         """Send what was just stored; who is busy catches up from the store later."""
         for seq, message in self.messages(updates, last_seq):
-            self.fell_behind(deliver.send(self.rt, message, self.ready), seq)
+            self.send_update(message, seq)
+
+    def send_update(self, message: Outgoing, seq: int) -> None:
+        """Send one of those messages to whoever is ready."""
+        self.fell_behind(self._send(message, self.ready), seq)
+
+    def _send(self, message: Outgoing, connections: list[str]) -> list[str]:
+        """Send a message; give who was busy. Who is gone gets no other."""
+        gone: set[str] = set()
+        busy = deliver.send(self.rt, message, connections, gone)
+        if gone:
+            self._subscribers = [one for one in self._subscribers if one not in gone]
+        return busy
 
     def messages(self, updates: list[NewUpdate], last_seq: int) -> list[tuple[int, Outgoing]]:
         """Give the messages of what was just stored, each with its number; observers are told."""
@@ -217,7 +229,7 @@ class StoredExecution(Execution):
             now, request = self.rt.clock.now(), self.request
             message = encode.progress(now, request, request.ref, self._shown)
             self._unshown.difference_update(ready)
-            self._unshown.update(deliver.send(self.rt, message, ready))
+            self._unshown.update(self._send(message, ready))
 
     def known(self) -> Request:
         """Give the request with all that this run has stored of it, but for its progress."""

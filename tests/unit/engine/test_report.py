@@ -1,7 +1,8 @@
 """Progress is coalesced and never lies; chunks are stored in order before they are sent."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -704,6 +705,54 @@ def test_a_busy_client_catches_up_in_order_and_progress_gives_way() -> None:
     _, client = run(body)
     assert [one["message"] for one in client.of("progress")] == ["heard"]
     assert [one["seq"] for one in client.inbox if "seq" in one] == [1, 2, 3, 4]
+
+
+def test_who_is_gone_is_sent_nothing_more() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        other = rig.client()
+        other.ask("streamer.subscribe", {"request_id": "r"})
+        client.go()
+        with (
+            counted(rig.transport, "send") as sends,
+            counted(rig.store, "delete_connection") as ends,
+        ):
+            for number in range(5):
+                ctx.progress(number)
+                ctx.emit(number)
+                ctx.checkpoint(None)
+                rig.beat(200)
+        assert len(other.of("chunk")) == 5
+        assert sends.count(client.id) == ends.count(client.id) == 1
+
+    run(body)
+
+
+def test_who_is_gone_is_not_caught_up() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.transport.busy_next(client.id)
+        for number in range(5):
+            ctx.emit(number)
+        ctx.checkpoint(None)
+        client.go()
+        with counted(rig.transport, "send") as sends:
+            rig.beat(50)
+        assert sends == [client.id]
+
+    run(body)
+
+
+@contextmanager
+def counted(port: Any, verb: str) -> Iterator[list[str]]:
+    """Note for which connection a verb of a port is called."""
+    original, asked = getattr(port, verb), list[str]()
+
+    def call(connection_id: str, *args: Any) -> Any:
+        asked.append(connection_id)
+        return original(connection_id, *args)
+
+    setattr(port, verb, call)
+    yield asked
+    setattr(port, verb, original)
 
 
 def test_a_busy_client_does_not_hold_up_another() -> None:
