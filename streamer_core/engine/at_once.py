@@ -4,6 +4,8 @@ They are not stored: progress and chunks are sent as they come, and never again.
 is stored as claimed already, so that a repeat is answered from the store and a crash is made good.
 """
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 from streamer_core.engine import deliver
@@ -11,6 +13,7 @@ from streamer_core.engine.execution import call_handler
 from streamer_core.engine.live import LiveExecution
 from streamer_core.engine.received import Received
 from streamer_core.engine.runtime import Runtime
+from streamer_core.errors import StoreError
 from streamer_core.model import encode
 from streamer_core.model.call import Outgoing
 from streamer_core.model.connection import Connection
@@ -39,21 +42,40 @@ def answer(
 
 def answer_once(rt: Runtime, connection: Connection, enqueued: Enqueued) -> Received:
     """Run an idempotent request now, or answer a repeat from what is stored."""
-    answered: list[bool] = []
+    saying, said = threading.Lock(), False
+    unsaid: list[Outgoing] = []
 
-    def answer_for_it() -> None:
+    def answer_for_it() -> bool:
         # The handler hangs, and this thread with it: the pulse says what became of it.
-        messages = _stored_answer(rt, connection, enqueued.request)
-        answered.extend(deliver.send_patiently(rt, one, connection.id) for one in messages)
+        nonlocal said
+        with saying:
+            if not (said or unsaid):
+                unsaid.extend(_answer_if_possible(rt, connection, enqueued.request))
+            while unsaid and not (said or deliver.send(rt, unsaid[0], [connection.id])):
+                del unsaid[0]
+                said = not unsaid
+        return said
 
     if enqueued.created:
         from streamer_core.engine import work  # noqa: PLC0415 - only a stored request needs it
 
         work.run_claimed(rt, enqueued.request, abandoned=answer_for_it)
-    if answered:
-        return Received()
+    with saying:
+        if said:
+            return Received()
+        said = True
     answer = _stored_answer(rt, connection, enqueued.request)
     return Received(frames=tuple(message.data for message in answer))
+
+
+def _answer_if_possible(
+    rt: Runtime, connection: Connection, request: Request
+) -> Sequence[Outgoing]:
+    try:
+        return _stored_answer(rt, connection, request)
+    except StoreError:
+        rt.log.warning("answer could not be read", ref=request.ref, exc_info=True)
+        return ()
 
 
 def _stored_answer(rt: Runtime, connection: Connection, request: Request) -> list[Outgoing]:

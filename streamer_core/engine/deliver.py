@@ -20,21 +20,28 @@ _PATIENCE_S = 1.0
 _STEP_S = 0.05
 
 
-def send(rt: Runtime, outgoing: Outgoing, connections: Sequence[str]) -> list[str]:
+def send(
+    rt: Runtime, outgoing: Outgoing, connections: Sequence[str], gone: set[str] | None = None
+) -> list[str]:
     """Send one message to many connections; give those that did not take it but are still there.
 
-    A connection that is gone is forgotten.
+    A connection that is gone is forgotten, and added to `gone`.
     """
-    return send_each(rt, [(outgoing, connections)])[0]
+    return send_each(rt, [(outgoing, connections)], gone)[0]
 
 
-def send_each(rt: Runtime, messages: Sequence[tuple[Outgoing, Sequence[str]]]) -> list[list[str]]:
+def send_each(
+    rt: Runtime,
+    messages: Sequence[tuple[Outgoing, Sequence[str]]],
+    gone: set[str] | None = None,
+) -> list[list[str]]:
     """Send many messages, each to its own connections; give for each what `send` gives."""
     pushes = [Push(message=one, connections=connections) for one, connections in messages]
     if not any(one.connections for one in pushes):
         return [[] for _ in pushes]
     verdicts = _verdicts(rt, pushes)
-    return [_judged(rt, *pair) for pair in zip(pushes, verdicts, strict=True)]
+    gone = set() if gone is None else gone
+    return [_judged(rt, *pair, gone) for pair in zip(pushes, verdicts, strict=True)]
 
 
 def _verdicts(rt: Runtime, pushes: Sequence[Push]) -> Sequence[Mapping[str, Delivery]]:
@@ -58,13 +65,14 @@ def _fit(verdicts: Any, pushes: Sequence[Push]) -> bool:
     )
 
 
-def _judged(rt: Runtime, push: Push, verdicts: Mapping[str, Delivery]) -> list[str]:
-    """Act on the verdicts of one message; give who was busy."""
+def _judged(rt: Runtime, push: Push, verdicts: Mapping[str, Delivery], gone: set[str]) -> list[str]:
+    """Act on the verdicts of one message; give who was busy, and add who is gone."""
     outgoing, busy = push.message, []
     for connection_id in push.connections:
         verdict = verdicts.get(connection_id)
         if verdict is Delivery.GONE:
             forget_if_possible(rt, connection_id, "gone")
+            gone.add(connection_id)
         elif verdict is Delivery.TOO_LARGE:
             rt.log.error(
                 "message too large", type=outgoing.type, ref=outgoing.ref, bytes=len(outgoing.data)
@@ -141,12 +149,13 @@ def send_stored(
     A connection that is busy is left alone from there on, so that it gets nothing out of order.
     """
     behind: dict[str, int] = {}
+    gone: set[str] = set()
     current = list(connections)
     while current and (page := rt.store.updates(request.ref, after=after, limit=_PAGE)):
         for stored in page:
-            busy = send(rt, encode.update(request, request.ref, stored), current)
+            busy = send(rt, encode.update(request, request.ref, stored), current, gone)
             behind.update(dict.fromkeys(busy, stored.seq - 1))
-            current = [one for one in current if one not in behind]
+            current = [one for one in current if one not in behind and one not in gone]
         after = page[-1].seq
     return behind
 

@@ -35,6 +35,7 @@ class Execution(Running):
     """A run that is looked at by the pulse; its context reports here."""
 
     ended = False
+    """Whether its handler has; whoever ran it settles it soon."""
 
     def __init__(self, rt: Runtime, handler: HandlerSpec, principal: Principal, timeout_ms: int):
         self.rt = rt

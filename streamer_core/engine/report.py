@@ -29,6 +29,7 @@ from streamer_core.model.update import Kind, NewUpdate
 from streamer_core.ports import Held, Store
 
 _ENVELOPE_BYTES = 512  # what a message adds around a chunk or a result: names, ids, numbers
+_BUFFER_BYTES = 1024 * 1024  # a transaction of DynamoDB has 4 MB, also for an end behind it
 _SENT_MARK_S = 2.0
 _UNKNOWN_VERSION = -1  # no version of any request: the store has to be asked
 
@@ -46,6 +47,7 @@ class StoredExecution(Execution):
         self.attempt = request.attempt
         self._io = threading.RLock()
         self._chunks: list[NewUpdate] = []
+        self._chunk_bytes = 0
         self._last_seq = request.last_seq
         self._out_bytes = request.out_bytes
         self._newest_version = request.subscribers_version
@@ -61,6 +63,9 @@ class StoredExecution(Execution):
         self._snapshot = self._restored_snapshot()
         self._unsent: Snapshot | None = None
         self._unkept: Snapshot | None = None
+        # The newest that was sent, and who lacks it: they were behind or busy, or came later.
+        self._shown: Snapshot | None = None
+        self._unshown: set[str] = set()
         now = rt.clock.monotonic()
         self._progress_due = now
         self._keep_due = now + rt.settings.progress_keep / 1000
@@ -111,7 +116,9 @@ class StoredExecution(Execution):
             if self.settled:
                 return  # nobody would ever empty the buffer
             self._chunks.append(chunk)
+            self._chunk_bytes += chunk.size
             full = len(self._chunks) >= self.rt.settings.chunk_buffer
+            full = full or self._chunk_bytes >= _BUFFER_BYTES
         if full:
             self.flush()
         elif self.rt.clock.monotonic() >= self._flush_due:
@@ -179,7 +186,19 @@ class StoredExecution(Execution):
     def send_updates(self, updates: list[NewUpdate], last_seq: int) -> None:
         """Send what was just stored; who is busy catches up from the store later."""
         for seq, message in self.messages(updates, last_seq):
-            self.fell_behind(deliver.send(self.rt, message, self.ready), seq)
+            self.send_update(message, seq)
+
+    def send_update(self, message: Outgoing, seq: int) -> None:
+        """Send one of those messages to whoever is ready."""
+        self.fell_behind(self._send(message, self.ready), seq)
+
+    def _send(self, message: Outgoing, connections: list[str]) -> list[str]:
+        """Send a message; give who was busy. Who is gone gets no other."""
+        gone: set[str] = set()
+        busy = deliver.send(self.rt, message, connections, gone)
+        if gone:
+            self._subscribers = [one for one in self._subscribers if one not in gone]
+        return busy
 
     def messages(self, updates: list[NewUpdate], last_seq: int) -> list[tuple[int, Outgoing]]:
         """Give the messages of what was just stored, each with its number; observers are told."""
@@ -199,9 +218,18 @@ class StoredExecution(Execution):
         return [one for one in self._subscribers if one not in self._behind]
 
     def send_progress(self, snapshot: Snapshot) -> None:
-        """Send a snapshot to whoever takes it; it is not sent again."""
-        message = encode.progress(self.rt.clock.now(), self.request, self.request.ref, snapshot)
-        deliver.send(self.rt, message, self.ready)
+        """Send a snapshot to whoever takes it; the others get the newest once they do."""
+        self._shown, self._unshown = snapshot, set(self._subscribers)
+        self._show()
+
+    def _show(self) -> None:
+        """Send the newest snapshot to those who lack it, but for whoever lacks chunks before it."""
+        ready = [one for one in self.ready if one in self._unshown]
+        if self._shown is not None and ready:
+            now, request = self.rt.clock.now(), self.request
+            message = encode.progress(now, request, request.ref, self._shown)
+            self._unshown.difference_update(ready)
+            self._unshown.update(self._send(message, ready))
 
     def known(self) -> Request:
         """Give the request with all that this run has stored of it, but for its progress."""
@@ -222,6 +250,7 @@ class StoredExecution(Execution):
         self.settle_doubt()
         with self._lock:
             self._chunks.clear()
+            self._chunk_bytes = 0
             self._snapshot = replace(
                 self._snapshot, after=min(self._snapshot.after, self._last_seq)
             )
@@ -240,6 +269,7 @@ class StoredExecution(Execution):
     def _drop(self, chunks: list[NewUpdate], snapshot: Snapshot | None) -> None:
         with self._lock:
             del self._chunks[: len(chunks)]
+            self._chunk_bytes -= sum([chunk.size for chunk in chunks])
             self._last_seq += len(chunks)
             if self._unkept is snapshot:
                 self._unkept = None
@@ -262,6 +292,9 @@ class StoredExecution(Execution):
             self.rt.log.warning("subscribers could not be read", ref=self.request.ref)
             self._lacked = self._told if self._lacked is None else self._lacked
             return
+        if self._shown is not None:  # else the first is sent to them as to all others
+            newcomers = set(found).difference(self._subscribers)
+            self._unshown = (self._unshown | newcomers).intersection(found)
         self._subscribers = list(found)
         self._subscribers_version = self._newest_version
         self._have_all_catch_up()
@@ -300,7 +333,7 @@ class StoredExecution(Execution):
         """Do what is due: timeout, chunks, progress, heartbeat, those who fell behind."""
         if self.settled:
             return
-        if self.overdue(now):
+        if not self.ended and self.overdue(now):
             self.on_overdue()
             return
         try:
@@ -316,7 +349,7 @@ class StoredExecution(Execution):
     def _report(self, now: float) -> None:
         if self._chunks and now >= self._flush_due:
             self.flush()
-        if self._unsent is not None and now >= self._progress_due:
+        if now >= self._progress_due and (self._unsent is not None or self._unshown):
             self._send_newest(now)
         keep = self._unkept is not None and now >= self._keep_due
         if keep or now >= self._heartbeat_due:
@@ -330,7 +363,9 @@ class StoredExecution(Execution):
         snapshot = self.unsent()
         if snapshot is not None:
             self.send_progress(snapshot)
-            self._progress_due = now + self.rt.settings.progress_interval / 1000
+        else:
+            self._show()
+        self._progress_due = now + self.rt.settings.progress_interval / 1000
 
     def _beat(self, now: float) -> None:
         with self._lock:

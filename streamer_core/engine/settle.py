@@ -33,11 +33,12 @@ _ENVELOPE_BYTES = 512
 Settling = tuple[StoredExecution, Outcome]
 
 
-def settle(rt: Runtime, settlings: Sequence[Settling]) -> None:
+def settle(rt: Runtime, settlings: Sequence[Settling], *, patiently: bool = True) -> None:
     """Write the outcomes of runs, unless they are settled; whoever is at one is waited for.
 
-    Those that end are stored together and sent together. What cannot be written is logged: the
-    lease lapses, and the sweeper gives the request another try.
+    Those that end are stored together and sent together; with `patiently`, clients that are busy
+    are waited for a little. What cannot be written is logged: the lease lapses, and the sweeper
+    gives the request another try.
     """
     with ExitStack() as held:
         finishes: list[Finish] = []
@@ -48,7 +49,7 @@ def settle(rt: Runtime, settlings: Sequence[Settling]) -> None:
         if not finishes:
             return
         finish(rt, finishes)
-        see_off(rt, [end.execution for end in finishes])
+        see_off(rt, [end.execution for end in finishes], patiently=patiently)
 
 
 def _guarded(execution: StoredExecution, outcome: Outcome) -> Finish | None:
@@ -109,7 +110,9 @@ def _completed(execution: StoredExecution, value: object) -> Finish | None:
 def _failed(execution: StoredExecution, failure: Failure) -> Finish | None:
     rt, request = execution.rt, execution.request
     answer = verdict(rt, request, failure)
-    if isinstance(answer, Again) and execution.stop_reason != "cancel":
+    if isinstance(answer, Again):
+        if execution.stop_reason == "cancel":  # it came after the handler had failed
+            return _cancelled(execution)
         return _retry(execution, failure, answer.delay_ms)
     return prepared(execution, Status.FAILED, failed_update(failure, rt.clock.now()), failure)
 
@@ -155,7 +158,6 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> Finish | None:
             return _failed(execution, execution.failed(unwritable).failure)
     execution.settle_doubt()
     chunks, snapshot = execution.buffered()
-    unsent = execution.unsent()
     try:
         held = rt.store.requeue(
             request.ref,
@@ -169,8 +171,8 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> Finish | None:
     except Conflict:
         return _cancelled(execution)
     execution.learn(held)
-    if unsent is not None:
-        execution.send_progress(unsent)
+    if snapshot is not None and execution.unsent() is not None:
+        execution.send_progress(snapshot)  # as it is kept: its handler may go on without its lease
     execution.send_updates(chunks, held.last_seq)
     execution.mark_sent(rt.clock.monotonic())
     moved(rt, request, Status.PENDING)

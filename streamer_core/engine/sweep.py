@@ -21,10 +21,11 @@ from streamer_core.model.ids import request_subject
 from streamer_core.model.policy import Again
 from streamer_core.model.request import Failure, Request, Snapshot, Status
 
-T = TypeVar("T")
+T = TypeVar("T", Request, str)
 
 _PAGE = 100
 _MOST_PAGES = 100
+_MOST_STUCK = 500  # their records are read again for each page behind them
 _PURGE_S = 20.0
 LOOK_AHEAD_MS = 60_000
 
@@ -66,19 +67,27 @@ def sweep(rt: Runtime) -> Swept:
 
 def _lapsed(rt: Runtime) -> int:
     """Take requests from workers that were not heard of: an attempt is spent."""
-    return _all_pages(lambda: rt.store.lapsed(_PAGE), lambda one: _recover(rt, one))
+    return _all_pages(rt.store.lapsed, lambda one: _recover(rt, one))
 
 
-def _all_pages(read: Callable[[], Sequence[T]], deal: Callable[[T], bool]) -> int:
-    """Deal with what is found, page after page, as long as that gets anywhere."""
+def _all_pages(read: Callable[[int], Sequence[T]], deal: Callable[[T], bool]) -> int:
+    """Deal with what is found, page after page, and look past what cannot be dealt with now."""
     done = 0
+    stuck: set[str] = set()
     for _ in range(_MOST_PAGES):
-        page = read()
-        dealt = sum(_dealt_with(one, deal) for one in page)
-        done += dealt
-        if len(page) < _PAGE or not dealt:
+        limit = _PAGE + len(stuck)
+        found = read(limit)
+        page = [one for one in found if _name(one) not in stuck]
+        left = [_name(one) for one in page if not _dealt_with(one, deal)]
+        done += len(page) - len(left)
+        stuck.update(left)
+        if len(found) < limit or len(stuck) > _MOST_STUCK:
             break
     return done
+
+
+def _name(one: Request | str) -> str:
+    return one if isinstance(one, str) else one.ref
 
 
 def _dealt_with(one: T, deal: Callable[[T], bool]) -> bool:
@@ -151,7 +160,7 @@ def _cancelling(rt: Runtime) -> int:
     """End what was asked to stop and did not within its grace; its worker's fence is old then."""
     before = rt.clock.now() - rt.settings.cancel_grace
     return _all_pages(
-        lambda: rt.store.cancelling(before, _PAGE),
+        lambda limit: rt.store.cancelling(before, limit),
         lambda one: _end_overdue(rt, one),
     )
 
@@ -191,7 +200,7 @@ def _due(rt: Runtime) -> int:
 
 def _unsent(rt: Runtime) -> int:
     before = rt.clock.now() - rt.settings.unsent_after
-    return _all_pages(lambda: rt.store.unsent(before, _PAGE), lambda one: _send(rt, one))
+    return _all_pages(lambda limit: rt.store.unsent(before, limit), lambda one: _send(rt, one))
 
 
 def _send(rt: Runtime, request: Request) -> bool:
@@ -200,7 +209,7 @@ def _send(rt: Runtime, request: Request) -> bool:
 
 def _connections(rt: Runtime) -> int:
     return _all_pages(
-        lambda: rt.store.expired_connections(_PAGE),
+        rt.store.expired_connections,
         lambda connection_id: _forget(rt, connection_id),
     )
 

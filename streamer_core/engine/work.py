@@ -64,13 +64,14 @@ def run(rt: Runtime, request: Request) -> Ran:
     with about.request(request):
         rt.tell("streamer_on_transition", request=request, before=before, after=Status.PROCESSING)
         rt.measure("request.waited", max(0, rt.clock.now() - request.due_at), "ms")
-        return _run(rt, request, lambda: None)
+        return _run(rt, request, _nobody_waits)
 
 
-def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> None:
+def run_claimed(rt: Runtime, request: Request, abandoned: Callable[[], bool]) -> None:
     """Run a request that was stored as claimed, and write what became of it.
 
-    `abandoned` is called where the pulse has done so for a handler that did not return.
+    `abandoned` is called where the pulse has done so for a handler that did not return: again and
+    again, until it gives True.
     """
     with about.request(request):
         settle_all(rt, [_run(rt, request, abandoned)])
@@ -93,15 +94,22 @@ def give_back(rt: Runtime, requests: Sequence[Request]) -> None:
     """Let others have what this worker claimed and will not run."""
     for request in requests:
         with about.request(request):
-            execution = PulsedExecution(rt, _unknown, request, lambda: None)
+            execution = PulsedExecution(rt, _unknown, request, _nobody_waits)
             settle(rt, [(execution, GiveBack())])
 
 
-def _run(rt: Runtime, request: Request, abandoned: Callable[[], None]) -> Ran:
+def _nobody_waits() -> bool:
+    return True
+
+
+def _run(rt: Runtime, request: Request, abandoned: Callable[[], bool]) -> Ran:
     registered = rt.registry.get(request.action)
     spec = registered.spec if registered else _unknown
     execution = PulsedExecution(rt, spec, request, abandoned)
     rt.pulse.add(execution)
+    if rt.draining.is_set():  # claimed while that began: it may have found nothing to stop
+        execution.ended = True
+        return Ran(execution, GiveBack())
     outcome: Outcome | None = None
     try:
         if registered and request.redriven_from is not None:
@@ -176,17 +184,32 @@ class PulsedExecution(StoredExecution):
         rt: Runtime,
         handler: HandlerSpec,
         request: Request,
-        abandoned: Callable[[], None],
+        abandoned: Callable[[], bool],
     ) -> None:
         super().__init__(rt, handler, request)
         self._abandoned = abandoned
+        self._is_abandoned = False
+        self._is_told = False
 
     def _abandon(self, outcome: Outcome) -> None:
-        """Settle without the handler's thread, a zombie until it returns."""
+        """Settle without the handler's thread, a zombie until it returns.
+
+        Nobody is waited for here: the leases of all others hang on this thread.
+        """
         with self.writing():
-            if not self.settled:
-                settle(self.rt, [(self, outcome)])
-                self._abandoned()
+            if not (self.settled or self.ended):
+                settle(self.rt, [(self, outcome)], patiently=False)
+                self._is_abandoned = True
+                self._is_told = self._abandoned()
+
+    def _tell_the_busy(self, now: float) -> None:
+        """Bring what they lack to those who did not take the end at once."""
+        with self.writing():
+            self._is_told = self._is_told or self._abandoned()
+            if self.behind:
+                self.catch_up()
+                if not self.behind:
+                    self.mark_sent(now)
 
     def on_overdue(self) -> None:
         """Settle as timed out."""
@@ -197,7 +220,9 @@ class PulsedExecution(StoredExecution):
         super().tick(now)
         since = self.stopping_since("cancel")
         grace = self.rt.settings.cancel_grace / 1000
-        if since is not None and now - since >= grace and not self.settled:
+        if self._is_abandoned:
+            self._tell_the_busy(now)
+        elif since is not None and now - since >= grace and not self.settled:
             self._abandon(Cancelled())
 
     def release(self) -> None:

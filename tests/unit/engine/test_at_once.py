@@ -516,6 +516,57 @@ def test_a_hung_idempotent_request_is_answered_for_too() -> None:
     assert code_of(client.ask("a", id="r")) == "TIMEOUT"
 
 
+@pytest.mark.parametrize("trouble", ["busy", "store"])
+def test_the_answer_for_a_hung_idempotent_request_is_sent_until_it_is_taken(trouble: str) -> None:
+    @handler("a", idempotent=True, timeout="10s", retry={"max_attempts": 1})
+    def function() -> str:
+        if trouble == "busy":
+            rig.transport.busy_next(client.id, 2)
+        else:
+            rig.store.faults.fail_next("get", StoreError(SECRET), times=2)
+        rig.beat(10_000)
+        assert not client.inbox
+        rig.beat(50)
+        rig.beat(50)
+        return "too late"
+
+    rig = Rig(function)
+    client = rig.client()
+    assert client.send("a", id="r") == []
+    assert [code_of(message) for message in client.inbox] == ["TIMEOUT"]
+
+
+def test_the_answer_for_a_hung_idempotent_request_goes_out_with_the_thread_at_the_latest() -> None:
+    @handler("a", idempotent=True, timeout="10s", retry={"max_attempts": 1})
+    def function() -> str:
+        rig.transport.busy_next(client.id, 1_000)
+        rig.beat(10_000)
+        return "too late"
+
+    rig = Rig(function)
+    client = rig.client()
+    assert code_of(client.ask("a", id="r")) == "TIMEOUT"
+
+
+def test_a_store_that_fails_under_one_answer_keeps_no_other_from_being_given_back() -> None:
+    @handler("a", idempotent=True)
+    def function() -> None:
+        other = rig.app.runtime.pulse.running[0]
+        rig.store.faults.fail_next("get", StoreError(SECRET))
+        rig.app.drain(0)
+        assert other.is_zombie
+
+    @handler("b", idempotent=True)
+    def outer() -> None:
+        client.send("a", id="inner")
+
+    rig = Rig(function, outer)
+    client = rig.client()
+    client.send("b", id="outer")
+    for request_id in ("inner", "outer"):
+        assert rig.stored(client.ref(request_id)).status is Status.PENDING
+
+
 def test_a_store_that_fails_at_the_end_of_an_idempotent_request() -> None:
     @handler("a", idempotent=True)
     def function() -> str:

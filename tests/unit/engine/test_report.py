@@ -1,7 +1,8 @@
 """Progress is coalesced and never lies; chunks are stored in order before they are sent."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -28,15 +29,22 @@ Body = Callable[[Context, Rig, Client], Any]
 
 def run(body: Body, **core: Any) -> tuple[Rig, Client]:
     """Run a body as a queued request `r`; it is given its rig and its client."""
+    wrong: list[AssertionError] = []
 
     @handler("a", mode="async", timeout="1h", retry={"max_attempts": 1})
     def function(ctx: Context) -> Any:
-        return body(ctx, rig, client)
+        try:
+            return body(ctx, rig, client)
+        except AssertionError as error:  # else it were the handler's failure, and no test's
+            wrong.append(error)
+            raise
 
     rig = Rig(function, **core)
     client = rig.client()
     client.ask("a", id="r")
     assert rig.app.work()
+    if wrong:
+        raise wrong[0]
     return rig, client
 
 
@@ -225,6 +233,20 @@ def test_a_full_buffer_is_flushed_by_who_fills_it() -> None:
         assert len(client.inbox) == 4
 
     run(body, chunk_buffer=4)
+
+
+def test_a_buffer_of_a_megabyte_is_full() -> None:
+    """However many chunks it may hold: no store writes any number of bytes at once."""
+
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        for count in (11, 22):
+            for _ in range(10):
+                ctx.emit("x" * 100_000)
+            assert client.kinds == ["chunk"] * (count - 11)
+            ctx.emit("x" * 100_000)
+            assert client.kinds == ["chunk"] * count
+
+    run(body)
 
 
 def test_a_full_buffer_waits_for_the_store() -> None:
@@ -623,6 +645,45 @@ def test_subscribers_that_cannot_be_read_are_sent_to_by_the_sweep() -> None:
     assert mirror(other[0].inbox).terminal is not None
 
 
+def test_a_subscriber_who_joins_before_the_newest_progress_is_kept_is_shown_it() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        ctx.progress(50, "half")
+        rig.beat(50)
+        other.append(rig.client())
+        answers = other[0].send("streamer.resume", {"requests": {"r": 0}})
+        assert [answer["type"] for answer in answers] == ["resumed"]
+        rig.beat(1000)
+        rig.beat(200)
+        rig.beat(200)
+        assert [one["message"] for one in other[0].inbox] == ["half"]
+        assert client.kinds == ["progress"]
+
+    other: list[Client] = []
+    assert run(body)[1].kinds == ["progress", "complete"]
+
+
+def test_who_was_busy_is_shown_the_newest_progress_and_who_went_is_not() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.transport.busy_next(client.id, 3)
+        ctx.progress(40, "given way")
+        rig.beat()
+        ctx.progress(50, "half")
+        rig.beat(200)
+        rig.beat(200)
+        assert not client.inbox
+        rig.beat(200)
+        rig.beat(200)
+        assert [one["message"] for one in client.inbox] == ["half"]
+        rig.transport.busy_next(client.id, 1)
+        ctx.progress(60, "too late")
+        rig.beat(200)
+        client.ask("streamer.unsubscribe", {"request_id": "r"})
+        ctx.checkpoint(None)
+        rig.beat(200)
+
+    assert run(body)[1].kinds == ["progress"]
+
+
 def test_a_busy_client_catches_up_in_order_and_progress_gives_way() -> None:
     def body(ctx: Context, rig: Rig, client: Client) -> None:
         ctx.emit(1)
@@ -644,6 +705,54 @@ def test_a_busy_client_catches_up_in_order_and_progress_gives_way() -> None:
     _, client = run(body)
     assert [one["message"] for one in client.of("progress")] == ["heard"]
     assert [one["seq"] for one in client.inbox if "seq" in one] == [1, 2, 3, 4]
+
+
+def test_who_is_gone_is_sent_nothing_more() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        other = rig.client()
+        other.ask("streamer.subscribe", {"request_id": "r"})
+        client.go()
+        with (
+            counted(rig.transport, "send") as sends,
+            counted(rig.store, "delete_connection") as ends,
+        ):
+            for number in range(5):
+                ctx.progress(number)
+                ctx.emit(number)
+                ctx.checkpoint(None)
+                rig.beat(200)
+        assert len(other.of("chunk")) == 5
+        assert sends.count(client.id) == ends.count(client.id) == 1
+
+    run(body)
+
+
+def test_who_is_gone_is_not_caught_up() -> None:
+    def body(ctx: Context, rig: Rig, client: Client) -> None:
+        rig.transport.busy_next(client.id)
+        for number in range(5):
+            ctx.emit(number)
+        ctx.checkpoint(None)
+        client.go()
+        with counted(rig.transport, "send") as sends:
+            rig.beat(50)
+        assert sends == [client.id]
+
+    run(body)
+
+
+@contextmanager
+def counted(port: Any, verb: str) -> Iterator[list[str]]:
+    """Note for which connection a verb of a port is called."""
+    original, asked = getattr(port, verb), list[str]()
+
+    def call(connection_id: str, *args: Any) -> Any:
+        asked.append(connection_id)
+        return original(connection_id, *args)
+
+    setattr(port, verb, call)
+    yield asked
+    setattr(port, verb, original)
 
 
 def test_a_busy_client_does_not_hold_up_another() -> None:

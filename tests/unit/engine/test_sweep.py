@@ -267,6 +267,22 @@ def test_what_cannot_be_sent_holds_up_no_round() -> None:
     assert rig.app.sweep().unsent == 120
 
 
+def test_what_cannot_be_sent_keeps_nothing_behind_it_from_being_sent() -> None:
+    rig = Rig(function)
+    stuck, client = rig.client(), rig.client("bob")
+    for number in range(120):
+        stuck.ask("a", id=str(number))
+    client.ask("a", id="r")
+    for one in (stuck, client):
+        rig.transport.busy_next(one.id, 1_000_000)
+    for ref in [*(stuck.ref(str(number)) for number in range(120)), client.ref("r")]:
+        rig.app.cancel(ref)
+    rig.clock.advance(5_001)
+    rig.transport.busy_next(client.id, 0)
+    assert rig.app.sweep().unsent == 1
+    assert [code_of(message) for message in client.inbox] == ["CANCELLED"]
+
+
 def test_what_is_not_finished_never_expires() -> None:
     rig = Rig(function)
     client = queued(rig, options={"delay_ms": 29 * 86_400_000})

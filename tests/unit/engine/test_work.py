@@ -597,7 +597,8 @@ def test_ctx_circuit_guards_where_somebody_knows_circuits() -> None:
 def test_a_drain_gives_back_without_an_attempt() -> None:
     @handler("a", mode="async", retry={"max_attempts": 1})
     def function(ctx: Context) -> str:
-        if rig.app.runtime.draining.is_set():
+        if not drained:
+            drained.append(True)
             ctx.emit("half")
             rig.beat(50)
             (running,) = rig.pulse.running
@@ -605,18 +606,80 @@ def test_a_drain_gives_back_without_an_attempt() -> None:
             ctx.raise_if_cancelled()
         return "done"
 
+    drained: list[bool] = []
     rig = Rig(function)
     client = queued(rig)
-    rig.app.runtime.draining.clear()
-    with interrupting(rig.store, "claim_next", rig.app.runtime.draining.set):
-        assert rig.app.work()
+    assert rig.app.work()
     request = rig.stored(client.ref("r"))
     assert (request.status, request.spent, request.worker) == (Status.PENDING, 0, None)
     other = Rig(function, beside=rig)
-    rig.app.runtime.draining.clear()
     other.work()
     assert mirror(client.inbox).output == []
     assert client.inbox[-1]["result"] == "done"
+
+
+def test_what_is_claimed_while_a_drain_begins_and_ends_is_given_back() -> None:
+    """The drain has found nothing to stop, and nobody would stop it when the worker goes."""
+
+    @handler("a", mode="async", retry={"max_attempts": 1})
+    def function() -> str:
+        ran.append(True)
+        return "done"
+
+    ran: list[bool] = []
+    rig = Rig(function)
+    client = queued(rig)
+    with interrupting(rig.store, "claim_next", lambda: rig.app.drain(0)):
+        assert rig.app.work()
+    request = rig.stored(client.ref("r"))
+    assert (ran, request.status, request.spent) == ([], Status.PENDING, 0)
+    assert not rig.pulse.running
+
+
+@pytest.mark.parametrize("comes", ["the timeout", "a cancel", "a drain"])
+def test_what_comes_between_an_end_and_its_write_does_not_undo_it(comes: str) -> None:
+    """Those that end together are stored together: a handler's end may wait for others'."""
+
+    @handler("a", mode="async", timeout="1m", retry={"max_attempts": 2})
+    def function() -> str:
+        return "done"
+
+    rig = Rig(function)
+    client = queued(rig)
+    (request,) = rig.app.claim(1)
+    ran = rig.app.execute(request)
+    match comes:
+        case "the timeout":
+            rig.beat(60_000)
+        case "a cancel":
+            client.ask("streamer.cancel", {"request_id": "r"})
+            rig.beat(10_000)
+            rig.beat(30_000)
+        case _:
+            rig.app.drain(0)
+    rig.app.settle([ran])
+    assert client.inbox[-1]["result"] == "done"
+
+
+def test_timeouts_of_busy_clients_hold_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    @handler("a", mode="async", timeout="10s", retry={"max_attempts": 1})
+    def function(ctx: Context) -> None:
+        rig.transport.busy_next(client.id, 2)
+        rig.beat(10_000)
+        assert not client.inbox
+        rig.beat(50)
+        assert [code_of(message) for message in client.inbox] == ["TIMEOUT"]
+
+    def sleep(_: float) -> None:
+        slept.append(True)
+
+    slept: list[bool] = []
+    monkeypatch.setattr("streamer_core.engine.finish.time.sleep", sleep)
+    rig = Rig(function)
+    client = queued(rig)
+    rig.work()
+    request = rig.stored(client.ref("r"))
+    assert (slept, request.sent_seq) == ([], request.last_seq)
 
 
 def test_a_worker_that_goes_leaves_its_thread_behind() -> None:
@@ -838,6 +901,38 @@ def test_a_cancel_that_races_the_end(verb: str) -> None:
     expected = "complete" if verb == "finish" else "error"
     assert end["type"] == expected
     assert rig.work() == 0
+
+
+def test_a_cancel_that_comes_after_the_failure_of_an_attempt_ends_the_request() -> None:
+    """It is no dead letter: the failure alone would have been tried again."""
+
+    @handler("a", mode="async", retry={"max_attempts": 3})
+    def function() -> None:
+        raise OSError
+
+    rig = Rig(function)
+    client = queued(rig)
+    (request,) = rig.app.claim(1)
+    ran = rig.app.execute(request)
+    client.ask("streamer.cancel", {"request_id": "r"})
+    rig.beat(10_000)
+    rig.app.settle([ran])
+    assert status_of(client) is Status.CANCELLED
+    assert [code_of(message) for message in client.inbox] == ["CANCELLED"]
+    assert not rig.seen.of("dead_letter")
+
+
+def test_a_cancelled_continuation_sends_the_newest_progress_before_its_end() -> None:
+    @handler("a", mode="async")
+    def function(ctx: Context) -> None:
+        ctx.progress(90, "newest")
+        client.ask("streamer.cancel", {"request_id": "r"})
+        ctx.continue_later()
+
+    rig = Rig(function)
+    client = queued(rig)
+    rig.work()
+    assert client.kinds == ["progress", "error"]
 
 
 def test_what_was_put_out_before_a_cancelled_continuation_is_kept() -> None:

@@ -111,7 +111,9 @@ class HoldingVerbs(Base):
             moved = _finished(known, ending, now)
         except LostLease:
             return None
-        return moved, {**records.differing(known, moved.request), "stored_at": now}
+        columns = {**records.differing(known, moved.request), "stored_at": now}
+        columns.pop("ran_ms", None)  # nobody knows its lease but the record
+        return moved, columns
 
     def _end_unread(
         self,
@@ -123,7 +125,7 @@ class HoldingVerbs(Base):
     ) -> Held | None:
         """End a request as foreseen; None where it is not as its holder knows it."""
         assert ending.known is not None
-        row = records.save_unread(db, ending.known, columns)
+        row = records.save_unread(db, ending.known, columns, self.clock.now())
         if row is None:
             return None
         n, subscribers_version, cancel_requested_at = row

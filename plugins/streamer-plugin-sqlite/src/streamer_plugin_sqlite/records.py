@@ -157,21 +157,27 @@ def save(db: Database, before: Record, after: Request, **columns: Any) -> None:
         db.execute(sql, (*columns.values(), before.n))
 
 
+# `transitions._ran_ms`, in SQL: the lease is another than its holder knows after a heartbeat.
+_RAN_MS = "ran_ms = ran_ms + coalesce(max(0, min(?, lease_until) - claimed_at), 0)"
+
+
 def save_unread(
-    db: Database, known: Request, columns: Mapping[str, Any]
+    db: Database, known: Request, columns: Mapping[str, Any], now: int
 ) -> tuple[int, int, int | None] | None:
     """Write columns of a held request where it is as its holder knows it, without reading it first.
+
+    What it ran is added up, until now.
 
     Returns:
         The row's number, `subscribers_version` and `cancel_requested_at`, which others may have
         changed; None where the record is another by now, and nothing was written.
     """
     sql = (
-        f"UPDATE requests SET {_assigned(columns)} "  # noqa: S608
+        f"UPDATE requests SET {_assigned(columns)}, {_RAN_MS} "  # noqa: S608
         "WHERE ref = ? AND status = 'PROCESSING' AND fence = ? AND last_seq = ? "
         "RETURNING n, subscribers_version, cancel_requested_at"
     )
-    values = (*columns.values(), known.ref, known.fence, known.last_seq)
+    values = (*columns.values(), now, known.ref, known.fence, known.last_seq)
     found: tuple[int, int, int | None] | None = db.execute(sql, values).fetchone()
     return found
 

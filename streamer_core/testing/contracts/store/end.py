@@ -254,6 +254,17 @@ class FinishRules(StoreRules):
         else:
             assert type(answer) is type(told[0]) is LostLease
 
+    def test_the_time_it_was_held_counts_beyond_the_lease_it_was_claimed_with(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """Its holder may know that one alone: heartbeats extend it."""
+        held = running(store)
+        clock.advance(LEASE_MS - 1)
+        store.heartbeat(held.ref, fence=held.fence, lease_until=clock.now() + LEASE_MS)
+        clock.advance(LEASE_MS - 1)
+        store.finish_all([replace(_ending(clock, held), known=held)])
+        assert stored(store, held.ref).ran_ms == 2 * (LEASE_MS - 1)
+
     def test_ending_none_is_nothing(self, store: Store) -> None:
         """An empty list gives no answers."""
         assert list(store.finish_all([])) == []
