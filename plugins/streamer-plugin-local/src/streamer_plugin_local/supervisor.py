@@ -135,6 +135,8 @@ class Supervisor:
             worker.take_state(body)
             if worker.full:
                 self._scheduler.wake_one()
+            elif worker in self._scheduler.workers:
+                self._scheduler.freed(worker)
             if worker.zombies and not worker.retiring and not self._stopping:
                 self._replace(worker)
         elif kind == Kind.SWEPT:
