@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,6 +28,7 @@ from streamer_plugin_local.records import Kind, Record, Splitter
 from streamer_plugin_local.reload import stamps
 from streamer_plugin_local.secret import Secret
 from streamer_plugin_local.settings import Faults, LocalSettings
+from streamer_plugin_local.sync_worker import THREADS, SyncWorker
 from streamer_plugin_local.testing import eventually
 from streamer_plugin_local.wheel import Wheel
 from websockets.frames import Frame, Opcode
@@ -470,6 +472,38 @@ def test_sweeps_do_not_pile_up_behind_a_slow_one(ends: Ends) -> None:
     sweeps[1].set()
     ours.recv(100)
     assert len(sweeps) == 2
+
+
+def test_answers_are_read_while_every_message_waits_for_one(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, worker = ends
+    monkeypatch.setattr(channel, "_ANSWER_S", 5)
+    questions = Questions(worker)
+    all_there = threading.Barrier(THREADS)
+    answers: list[bytes] = []
+
+    class App:
+        def disconnect(self, connection_id: str) -> None:
+            all_there.wait()
+            with suppress(TransportError):
+                answers.append(questions.ask(Kind.IS_OPEN, connection_id.encode()))
+
+    sync_worker = SyncWorker(App(), worker, questions)
+    questions.before_waiting = sync_worker.about_to_block
+    sync_worker.crew.start()
+    leaving = b'{"connection_id": "a"}'
+    ours.sendall(b"".join(records.encode(Kind.DISCONNECT, n, leaving) for n in range(THREADS)))
+    splitter, answered = Splitter(), set[int]()
+    while len(answered) < THREADS:
+        for kind, number, _ in splitter.feed(ours.recv(65_536)):
+            if kind == Kind.DONE:
+                answered.add(number)
+            else:
+                ours.sendall(records.encode(Kind.RESULT, number, b"\x01"))
+    assert answers == [b"\x01"] * THREADS
+    sync_worker.crew.stop()
+    ours.sendall(records.encode(Kind.RESULT, 0))  # for who reads
 
 
 def test_a_worker_lives_while_it_gives_back_what_it_claimed(

@@ -47,7 +47,8 @@ class SyncWorker(BaseWorker):
         self._flushed = 0.0
         self._usual = Usual()
         self._running = threading.local()
-        self.crew = Crew(self._turn, size=THREADS)
+        # One more than there are messages: who has the baton reads what all others may wait for.
+        self.crew = Crew(self._turn, size=THREADS + 1)
 
     def run(self) -> None:
         """Serve until told to end."""
