@@ -1,9 +1,10 @@
 """The supervisor and the scheduler, with workers that are no processes."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from streamer_plugin_local.jobs import Jobs
 from streamer_plugin_local.process import WorkerProcess
@@ -66,5 +67,41 @@ def test_a_worker_that_was_only_believed_to_be_full_is_woken_later() -> None:
         for worker in (sync, one, other):
             worker.data_received(FREE)
         assert (told(sync), told(one), told(other)) == ([], [Kind.WAKE], [])
+
+    run(check)
+
+
+def test_what_a_worker_was_woken_for_another_looks_for_when_it_retires() -> None:
+    def check() -> None:
+        team = Team()
+        old, new = team.worker("async"), team.worker("async")
+
+        team.supervisor._retire(old, 1.0)
+        assert (told(old), told(new)) == ([Kind.RETIRE], [Kind.WAKE])
+
+    run(check)
+
+
+class Process:
+    """A process that does not end before it is killed."""
+
+    killed = False
+
+    def poll(self) -> None: ...
+
+    def send_signal(self, number: int) -> None:
+        self.killed = number == signal.SIGKILL
+
+
+def test_a_worker_that_only_starts_is_killed_and_gets_nothing_to_do() -> None:
+    def check() -> None:
+        team = Team()
+        starting = WorkerProcess(team.supervisor, "sync", {})
+        starting.process = process = cast("Any", Process())
+
+        team.supervisor._retire(starting, 1.0)
+        assert process.killed
+        starting.data_received(READY)  # said before it was killed
+        assert team.jobs.workers == []
 
     run(check)

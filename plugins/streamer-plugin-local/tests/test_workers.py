@@ -179,6 +179,17 @@ def test_sigterm_says_goodbye_lets_work_end_and_exits_with_0(project: Any) -> No
         assert gateway.process.wait(30) == 0
 
 
+def test_a_stop_waits_for_no_worker_that_only_starts(project: Any) -> None:
+    folder = project(drain_timeout="20s", async_workers=1, sync_workers=1)
+    with running_gateway(folder) as gateway:
+        for pid in gateway.workers:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gateway.log().count("SIGKILL") == 2, "their end")
+        began = time.monotonic()
+        assert gateway.stop() == 0
+        assert time.monotonic() - began < 15
+
+
 def test_what_does_not_end_in_time_is_given_back(project: Any) -> None:
     folder = project(drain_timeout="600ms", async_workers=1, sync_workers=1)
     with running_gateway(folder) as gateway, Talk(gateway.url) as talk:

@@ -193,10 +193,17 @@ class Supervisor:
 
     def _retire(self, worker: WorkerProcess, drain_s: float | None) -> None:
         self._dismiss(worker)
-        worker.retire(drain_s)
+        if worker.ready:
+            worker.retire(drain_s)
+            # It may have been woken and not have looked yet: it does not look any more.
+            self._scheduler.wake_one()
+        else:
+            # One that only starts has nothing in hand, and does not listen yet.
+            worker.retiring = True
+            worker.kill()
 
     def _enlist(self, worker: WorkerProcess) -> None:
-        if not worker.ready or self._stopping:
+        if not worker.ready or worker.retiring or self._stopping:
             return
         if worker.kind == "sync":
             self._jobs.workers.append(worker)
