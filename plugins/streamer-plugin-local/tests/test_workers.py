@@ -133,6 +133,30 @@ def test_a_stopped_worker_is_killed(project: Any) -> None:
         assert talk.ask("echo")["type"] == "response"
 
 
+FORK = """
+@handler("fork")
+def fork(payload: dict) -> dict:
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    return {"pid": os.getpid(), "child": child}
+"""
+
+
+def test_what_a_worker_has_forked_does_not_hide_its_end(project: Any) -> None:
+    folder: Path = project(async_workers=1, sync_workers=1)
+    with (folder / "app_handlers.py").open("a") as source:
+        source.write(FORK)
+    with running_gateway(folder) as gateway, Talk(gateway.url) as talk:
+        forked = talk.ask("fork")["data"]
+        try:
+            os.kill(forked["pid"], signal.SIGKILL)
+            eventually(lambda: talk.ask("echo")["type"] == "response")
+        finally:
+            os.kill(forked["child"], signal.SIGKILL)
+
+
 def test_process_isolation_gives_each_request_a_process_of_its_own(project: Any) -> None:
     folder = project(isolation="process", async_workers=3, sync_workers=1)
     with running_gateway(folder) as gateway, Talk(gateway.url) as talk:
