@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +51,7 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._quick_deaths = 0
+        self._replacing: set[WorkerProcess] = set()
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None
@@ -63,7 +64,7 @@ class Supervisor:
     def health(self) -> Health:
         """Say how many workers are ready."""
         ready = [worker for worker in self.workers if worker.ready]
-        wanted = self.settings.sync_workers + self.settings.async_workers
+        wanted = len(self._wanted)
         kinds = {worker.kind for worker in ready}
         return Health(
             name="workers",
@@ -80,8 +81,7 @@ class Supervisor:
         Raises:
             ConfigurationError: one of them could not start; the others are ended.
         """
-        generation = await self._generation()
-        failed = await self._settled(generation)
+        _, failed = await self._generation()
         if failed is not None:
             await self.stop(0)
             raise ConfigurationError(failed)
@@ -89,26 +89,43 @@ class Supervisor:
 
     async def reload(self) -> str | None:
         """Replace all workers by new ones; gives why not, where the new ones cannot start."""
-        old = [worker for worker in self.workers if not worker.retiring]
-        new = await self._generation()
-        failed = await self._settled(new)
-        if failed is not None:
-            for worker in new:
-                worker.retiring = True
-                worker.kill()
-            return failed
-        for worker in old:
-            self._retire(worker, self.settings.drain_timeout / 1000)
-        return None
+        new, failed = await self._generation()
+        # The others are not only those that were there: one may have taken a dead one's place.
+        others = [worker for worker in self.workers if worker not in new]
+        for worker in others if failed is None else new:
+            if not worker.retiring:
+                self._retire(worker, self.settings.drain_timeout / 1000)
+        for kind in self._missing():
+            self._later(kind)  # one died while there seemed to be enough
+        return failed
 
-    async def _generation(self) -> list[WorkerProcess]:
-        kinds = ["sync"] * self.settings.sync_workers + ["async"] * self.settings.async_workers
-        return [await self._spawn(kind) for kind in kinds]
+    async def _generation(self) -> tuple[list[WorkerProcess], str | None]:
+        """Start as many as the settings ask for; gives why not, where one cannot start."""
+        new = []
+        for kind in self._wanted:
+            try:
+                new += [await self._spawn(kind)]
+            except OSError as error:
+                return new, f"a worker process cannot be started: {error}"
+        return new, await self._settled(new)
+
+    @property
+    def _wanted(self) -> list[str]:
+        return ["sync"] * self.settings.sync_workers + ["async"] * self.settings.async_workers
+
+    def _missing(self) -> list[str]:
+        missing = Counter(self._wanted)
+        missing.subtract(worker.kind for worker in self.workers if not worker.retiring)
+        return list(missing.elements())
 
     async def _spawn(self, kind: str) -> WorkerProcess:
         worker = WorkerProcess(self, kind, self._given)
         self.workers.append(worker)
-        await worker.start()
+        try:
+            await worker.start()
+        except OSError:
+            self.workers.remove(worker)
+            raise
         return worker
 
     async def _settled(self, workers: list[WorkerProcess]) -> str | None:
@@ -137,7 +154,7 @@ class Supervisor:
                 self._scheduler.wake_one()
             elif worker in self._scheduler.workers:
                 self._scheduler.freed(worker)
-            if worker.zombies and not worker.retiring and not self._stopping:
+            if worker.zombies and not self._stopping:
                 self._replace(worker)
         elif kind == Kind.SWEPT:
             self._scheduler.wake_all()  # it may have found more than it woke for
@@ -176,20 +193,34 @@ class Supervisor:
 
     async def _respawn(self, kind: str, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        if not self._stopping:
+        if self._stopping or kind not in self._missing():
+            return
+        try:
             await self._spawn(kind)
+        except OSError as error:
+            _say(f"streamer: a worker process cannot be started: {error}")
+            self._quick_deaths += 1
+            self._later(kind)
 
     # -- replacing and ending
 
     def _replace(self, worker: WorkerProcess) -> None:
         """Start another first; a thread that outlived its timeout may hold on to anything."""
-        worker.retiring = True
-        self._do(self._replaced(worker))
+        if not worker.retiring and worker not in self._replacing:
+            self._replacing.add(worker)
+            self._do(self._replaced(worker))
 
     async def _replaced(self, worker: WorkerProcess) -> None:
-        new = await self._spawn(worker.kind)
-        await self._settled([new])
-        self._retire(worker, None)
+        try:
+            new = await self._spawn(worker.kind)
+            failed = await self._settled([new])
+        except OSError as error:
+            failed = str(error)
+        if failed is not None:
+            await asyncio.sleep(_LONGEST_BACKOFF_S)  # it goes on, and is tried again
+        elif worker in self.workers and not worker.retiring:
+            self._retire(worker, None)
+        self._replacing.discard(worker)
 
     def _retire(self, worker: WorkerProcess, drain_s: float | None) -> None:
         self._dismiss(worker)
