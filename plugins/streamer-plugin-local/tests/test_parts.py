@@ -467,6 +467,7 @@ def test_sweeps_do_not_pile_up_behind_a_slow_one(ends: Ends) -> None:
     assert begun.acquire(timeout=5)
     sweeps[0].set()
     assert Splitter().feed(ours.recv(100)) == [(Kind.SWEPT, 0, b"null")]
+    eventually(lambda: not sweeper.running())
     sweeper._take(told)
     assert begun.acquire(timeout=5)
     sweeps[1].set()
@@ -550,6 +551,113 @@ def test_a_worker_lives_while_it_gives_back_what_it_claimed(
     may_give.set()
     ending.join(5)
     assert steps == ["gave back", "closed"]
+
+
+class Ending:
+    """An app of which only the end is of interest."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.stuck = 0
+
+    def sweep(self) -> None: ...
+
+    def give_back(self, requests: list[object]) -> None: ...
+
+    def settle(self, those: list[object]) -> None: ...
+
+    def zombies(self) -> int:
+        return self.stuck
+
+    def drain(self, timeout_s: float) -> None:
+        self.steps.append("drained")
+
+    def close(self) -> None:
+        self.steps.append("closed")
+
+
+def test_what_a_sync_worker_has_read_is_answered_before_it_drains(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, worker = ends
+    let_go = threading.Event()
+
+    class App(Ending):
+        def disconnect(self, reason: str) -> None:
+            assert let_go.wait(5)
+            self.steps.append(reason)
+
+    app = App()
+    sync_worker = SyncWorker(app, worker, Questions(worker))
+    monkeypatch.setattr(sync_worker, "broken", lambda: False)
+    ours.sendall(
+        records.encode(Kind.DISCONNECT, 1, b'{"reason": "left"}')
+        + records.encode_json(Kind.RETIRE, 0, 5)
+    )
+    sync_worker.crew.start()
+    eventually(lambda: sync_worker.retiring)
+    ending = threading.Thread(target=sync_worker._finish)
+    ending.start()
+    ending.join(0.1)
+    let_go.set()
+    ending.join(5)
+    sync_worker.crew.stop()
+    ours.sendall(records.encode(Kind.RESULT, 0))  # for who reads
+    assert app.steps == ["left", "drained", "closed"]
+
+
+def test_a_worker_that_is_replaced_may_be_told_to_drain(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    running = [1]
+
+    class App(Ending):
+        def drain(self, timeout_s: float) -> None:
+            super().drain(timeout_s)
+            running[0] = 0
+
+    app = App()
+    async_worker = AsyncWorker(app, worker, Questions(worker), slots=1)
+    monkeypatch.setattr(async_worker, "broken", lambda: False)
+    monkeypatch.setattr(async_worker, "running", lambda: running[0])
+    async_worker.control((Kind.RETIRE, 0, b"null"))
+    ending = threading.Thread(target=async_worker._finish, daemon=True)
+    ending.start()
+    ending.join(0.05)
+    assert app.steps == []
+    async_worker.control((Kind.RETIRE, 0, b"5"))
+    ending.join(5)
+    assert app.steps == ["drained", "closed"]
+
+
+def test_a_zombie_that_ends_while_it_is_counted_hides_no_work(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    threads = ["zombie", "at work"]
+
+    class App(Ending):
+        def zombies(self) -> int:
+            found = threads.count("zombie")
+            threads.remove("zombie")
+            return found
+
+    async_worker = AsyncWorker(App(), worker, Questions(worker), slots=2)
+    monkeypatch.setattr(async_worker, "running", lambda: len(threads))
+    assert async_worker._live() == 1
+
+
+def test_a_worker_that_swept_ends_after_it_has_said_so(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    running: list[int] = []
+    sweeper = AsyncWorker(Ending(), worker, Questions(worker), slots=1)
+    monkeypatch.setattr(worker, "write", lambda _: running.append(sweeper.running()))
+    sweeper._take((Kind.SWEEP, 0, b""))
+    eventually(lambda: running)
+    assert running == [1]
 
 
 def test_what_is_left_to_another_thread_is_sent_before_the_end(ends: Ends) -> None:

@@ -59,6 +59,12 @@ class SyncWorker(BaseWorker):
         """How many messages have not been answered yet."""
         return self.crew.busy + len(self._inbox) + len(self._storing)
 
+    def drain(self, drain_s: float) -> None:
+        """Answer what was read before; the app refuses what it takes once it drains."""
+        began = time.monotonic()
+        self.wait(lambda: time.monotonic() - began >= drain_s / 2)
+        super().drain(drain_s - (time.monotonic() - began))
+
     def about_to_block(self) -> None:
         """Let another thread go on with the messages behind this one."""
         self.crew.pass_on()
