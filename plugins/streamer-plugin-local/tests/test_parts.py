@@ -129,7 +129,7 @@ def test_a_handshake_takes_turns_with_the_messages_that_wait() -> None:
 
     for kind in [Kind.MESSAGE] * 5 + [Kind.CONNECT] * 3:
         wait(kind)
-    assert (len(jobs), jobs.waiting_bytes) == (8, 4 * 5)
+    assert (len(jobs), jobs.waiting_bytes) == (7, 4 * 5)
     while holder.jobs:
         holder.jobs.clear()
         jobs.feed()

@@ -133,6 +133,13 @@ def test_a_stopped_worker_is_killed(project: Any) -> None:
         assert talk.ask("echo")["type"] == "response"
 
 
+UNTIL = """
+@handler("until", estimated="1s", timeout="20s")
+def until(payload: dict) -> dict:
+    while not os.path.exists(payload["path"]):
+        time.sleep(0.01)
+    return {}
+"""
 FORK = """
 @handler("fork")
 def fork(payload: dict) -> dict:
@@ -212,6 +219,21 @@ def test_a_stop_waits_for_no_worker_that_only_starts(project: Any) -> None:
         began = time.monotonic()
         assert gateway.stop() == 0
         assert time.monotonic() - began < 15
+
+
+def test_a_stop_waits_for_messages_in_workers_that_were_replaced(project: Any) -> None:
+    folder: Path = project(reload=True, async_workers=1, sync_workers=1)
+    source, go = folder / "app_handlers.py", folder / "go"
+    source.write_text(source.read_text() + UNTIL)
+    with running_gateway(folder) as gateway, Talk(gateway.url) as talk:
+        talk.send("until", {"path": str(go)}, id="slow")
+        talk.ask("echo")
+        source.write_text(source.read_text() + "\n")
+        eventually(lambda: "new workers are ready" in gateway.log(), "the reload")
+        gateway.process.terminate()
+        talk.until(lambda m: m["type"] == "goodbye")
+        go.touch()
+        assert talk.get()["request_id"] == "slow"
 
 
 def test_what_does_not_end_in_time_is_given_back(project: Any) -> None:

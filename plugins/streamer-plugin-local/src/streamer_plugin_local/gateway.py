@@ -212,10 +212,14 @@ class Gateway:
         if self._watching is not None:
             self._watching.cancel()
         await asyncio.gather(
-            self._supervisor.drain("async", drain_s), self._quiet(self._jobs.__len__, drain_s)
+            self._supervisor.drain("async", drain_s), self._quiet(self._unanswered, drain_s)
         )
         self._hub.close_all(GOING_AWAY, "drain")
         await self._quiet(lambda: self._hub.leaving + self._hub.sockets, _LEAVE_S)
+
+    def _unanswered(self) -> int:
+        """Count messages: those that wait, and those under way, also in workers that are to end."""
+        return len(self._jobs) + sum(len(worker.jobs) for worker in self._supervisor.workers)
 
     async def _quiet(self, left: Callable[[], int], timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
