@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamer_plugin_local import channel, records, transport
+from streamer_plugin_local import channel, feed, records, transport
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.bucket import Bucket
 from streamer_plugin_local.channel import Questions, WorkerChannel
@@ -33,8 +33,8 @@ from streamer_plugin_local.testing import eventually
 from streamer_plugin_local.wheel import Wheel
 from websockets.frames import Frame, Opcode
 
-from streamer_core.errors import TransportError
-from streamer_core.ports import Change, ChangeKind, Delivery
+from streamer_core.errors import StoreError, TransportError
+from streamer_core.ports import Change, ChangeKind, Delivery, Feed
 
 Ends = tuple[socket.socket, WorkerChannel]
 RECORD = st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=300))
@@ -329,6 +329,30 @@ def test_faults_of_the_feed() -> None:
     assert len(twice) == 18
     assert set(twice) == set(changes)
     assert disturbed([], Faults(feed_delay=3_600_000)) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_feed_that_cannot_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_LOOK_S", 0.01)
+    change = Change(kind=ChangeKind.DUE, ref="r")
+    came = threading.Event()
+
+    class Once(Feed):
+        asked = 0
+
+        def get(self, timeout_s: float) -> Sequence[Change]:
+            self.asked += 1
+            if self.asked == 1:
+                raise StoreError("the disk failed")
+            return [change] if self.asked == 2 else []
+
+        def close(self) -> None: ...
+
+    store = cast("Any", SimpleNamespace(open_feed=Once))
+    reader = feed.FeedReader(store, lambda one: came.set() if one == change else None, Faults())
+    reader.start()
+    assert came.wait(5)
+    reader.stop()
 
 
 def test_process_isolation_has_one_slot() -> None:
