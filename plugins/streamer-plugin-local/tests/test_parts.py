@@ -1,5 +1,6 @@
 """The small parts by themselves: framing, wheel, bucket, crew, guard, tokens, stamps."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -13,7 +14,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamer_plugin_local import channel, feed, records, transport
+from streamer_plugin_local import channel, feed, records, reload, transport
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.bucket import Bucket
 from streamer_plugin_local.channel import Questions, WorkerChannel
@@ -369,6 +370,47 @@ def test_stamps_cover_the_neighbours_and_the_gone(tmp_path: Path) -> None:
 
     assert set(found) == {str(one), str(two), str(tmp_path / "gone" / "x.py")}
     assert found[str(tmp_path / "gone" / "x.py")] == 0
+
+
+def test_a_file_that_is_watched_no_more_has_changed_only_if_it_has(tmp_path: Path) -> None:
+    there, gone = tmp_path / "there.py", tmp_path / "gone.py"
+    there.touch()
+    seen = {**stamps([str(there)]), str(gone): 1}
+
+    assert reload.changed(seen, {}) == [str(gone)]
+    assert reload.changed({str(gone): 0}, {}) == []
+    assert reload.changed(seen, {**seen, str(tmp_path / "new.py"): 2}) == []
+    assert reload.changed(seen, {**seen, str(there): 2}) == [str(there)]
+
+
+def test_a_change_while_the_last_one_is_taken_up_is_taken_up_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "LOOK_S", 0.001)
+    source = tmp_path / "source.py"
+    source.touch()
+    seen: list[str] = []
+
+    async def taken_up(names: list[str]) -> None:
+        seen.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cancelled")
+
+    async def change_twice() -> None:
+        watching = asyncio.ensure_future(reload.Watcher(lambda: [str(source)], taken_up).run())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            for n in (1, 2):
+                os.utime(source, ns=(n, n))
+                while seen.count("begun") < n:  # noqa: ASYNC110 - bounded
+                    await asyncio.sleep(0.001)
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    asyncio.run(change_twice())
+    assert seen == ["begun", "cancelled"] * 2
 
 
 # -- the channel

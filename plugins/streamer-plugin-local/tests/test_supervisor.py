@@ -170,6 +170,25 @@ def test_of_new_workers_that_are_not_taken_those_that_work_may_end_it(
     run(check)
 
 
+def test_a_reload_that_is_given_up_ends_the_workers_it_has_started(
+    started: list[WorkerProcess],
+) -> None:
+    async def check() -> None:
+        team = Team(sync_workers=1, async_workers=1)
+        old = [team.worker(kind) for kind in ("sync", "async")]
+
+        reloading = asyncio.create_task(team.supervisor.reload())
+        await until(lambda: len(started) == 2)
+        reloading.cancel()
+        await asyncio.wait([reloading])
+        for worker in started:
+            assert worker.exit == "SIGKILL"
+            die(worker)
+        assert team.workers == old
+
+    run(check)
+
+
 @pytest.mark.parametrize("said", [READY, FAILED], ids=["taken", "not taken"])
 def test_a_death_during_a_reload_leaves_as_many_as_are_wanted(
     started: list[WorkerProcess], said: bytes

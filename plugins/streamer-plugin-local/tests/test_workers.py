@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -282,6 +284,23 @@ def test_a_wrong_start_is_one_sentence(
         pass
     assert sentence in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_gateway_may_be_stopped_while_it_starts(project: Any) -> None:
+    folder: Path = project(async_workers=1, sync_workers=1)
+    (folder / "app_handlers.py").write_text("import time; time.sleep(600)")
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "streamer_plugin_local", "--port", "0", "--config", str(folder)],
+        stdout=subprocess.PIPE,
+    )
+    with starting:
+        try:
+            eventually(lambda: len(children(starting.pid)) == 2)
+            starting.terminate()
+            assert starting.wait(20) == 0
+        finally:
+            starting.kill()
+        assert starting.communicate()[0] == b""
 
 
 def test_changed_code_is_taken_up_and_broken_code_is_not(project: Any) -> None:

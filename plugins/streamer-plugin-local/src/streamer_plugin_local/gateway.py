@@ -93,7 +93,8 @@ class Gateway:
         self._build()
         try:
             self._catch_signals()
-            await self._supervisor.start()
+            if not await self._started():
+                return
             await self._relay.start()
             server = await self._listen()
             self._begin()
@@ -150,6 +151,19 @@ class Gateway:
                 f"cannot listen on {self._local.host}:{self._local.port}: {error.strerror}; "
                 f"choose another with --port, or 0 for a free one"
             ) from None
+
+    async def _started(self) -> bool:
+        """Start the workers; False where it is to stop meanwhile."""
+        starting = asyncio.ensure_future(self._supervisor.start())
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        ending.cancel()
+        await starting
+        return True
 
     def _begin(self) -> None:
         self._hub.start()

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from streamer_core.errors import ConfigurationError
 from streamer_core.model.call import Health
@@ -81,7 +81,7 @@ class Supervisor:
         Raises:
             ConfigurationError: one of them could not start; the others are ended.
         """
-        _, failed = await self._generation()
+        failed = await self._started(self._generation())
         if failed is not None:
             await self.stop(0)
             raise ConfigurationError(failed)
@@ -89,25 +89,40 @@ class Supervisor:
 
     async def reload(self) -> str | None:
         """Replace all workers by new ones; gives why not, where the new ones cannot start."""
-        new, failed = await self._generation()
-        # The others are not only those that were there: one may have taken a dead one's place.
-        others = [worker for worker in self.workers if worker not in new]
-        for worker in others if failed is None else new:
-            if not worker.retiring:
-                self._retire(worker, self.settings.drain_timeout / 1000)
-        for kind in self._missing():
-            self._later(kind)  # one died while there seemed to be enough
+        new, failed = self._generation(), cast("str | None", "it was cancelled")
+        try:
+            failed = await self._started(new)
+        finally:
+            # The others are not only those that were there: one may have taken a dead one's place.
+            for worker in list(self.workers):
+                if (worker in new) is (failed is not None) and not worker.retiring:
+                    self._retire(worker, self.settings.drain_timeout / 1000)
+            for kind in self._missing():
+                self._later(kind)  # one died while there seemed to be enough
         return failed
 
-    async def _generation(self) -> tuple[list[WorkerProcess], str | None]:
-        """Start as many as the settings ask for; gives why not, where one cannot start."""
-        new = []
-        for kind in self._wanted:
+    def _generation(self) -> list[WorkerProcess]:
+        return [self._made(kind) for kind in self._wanted]
+
+    def _made(self, kind: str) -> WorkerProcess:
+        return WorkerProcess(self, kind, self._given)
+
+    async def _started(self, workers: list[WorkerProcess]) -> str | None:
+        """Start workers and wait until they are ready; gives why not, where one cannot start."""
+        for worker in workers:
             try:
-                new += [await self._spawn(kind)]
+                await self._start(worker)
             except OSError as error:
-                return new, f"a worker process cannot be started: {error}"
-        return new, await self._settled(new)
+                return f"a worker process cannot be started: {error}"
+        return await self._settled(workers)
+
+    async def _start(self, worker: WorkerProcess) -> None:
+        self.workers.append(worker)
+        try:
+            await worker.start()
+        except OSError:
+            self.workers.remove(worker)
+            raise
 
     @property
     def _wanted(self) -> list[str]:
@@ -117,16 +132,6 @@ class Supervisor:
         missing = Counter(self._wanted)
         missing.subtract(worker.kind for worker in self.workers if not worker.retiring)
         return list(missing.elements())
-
-    async def _spawn(self, kind: str) -> WorkerProcess:
-        worker = WorkerProcess(self, kind, self._given)
-        self.workers.append(worker)
-        try:
-            await worker.start()
-        except OSError:
-            self.workers.remove(worker)
-            raise
-        return worker
 
     async def _settled(self, workers: list[WorkerProcess]) -> str | None:
         """Wait until all are ready or one has failed; gives its sentence."""
@@ -196,7 +201,7 @@ class Supervisor:
         if self._stopping or kind not in self._missing():
             return
         try:
-            await self._spawn(kind)
+            await self._start(self._made(kind))
         except OSError as error:
             _say(f"streamer: a worker process cannot be started: {error}")
             self._quick_deaths += 1
@@ -211,11 +216,7 @@ class Supervisor:
             self._do(self._replaced(worker))
 
     async def _replaced(self, worker: WorkerProcess) -> None:
-        try:
-            new = await self._spawn(worker.kind)
-            failed = await self._settled([new])
-        except OSError as error:
-            failed = str(error)
+        failed = await self._started([self._made(worker.kind)])
         if failed is not None:
             await asyncio.sleep(_LONGEST_BACKOFF_S)  # it goes on, and is tried again
         elif worker in self.workers and not worker.retiring:
