@@ -18,10 +18,11 @@ from streamer_plugin_local import channel, feed, records, reload, transport
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.bucket import Bucket
 from streamer_plugin_local.channel import Questions, WorkerChannel
-from streamer_plugin_local.client import text_frame
+from streamer_plugin_local.client import Client, text_frame
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.feed import disturbed
 from streamer_plugin_local.handshake import refusal
+from streamer_plugin_local.hub import Hub
 from streamer_plugin_local.jobs import Job, Jobs
 from streamer_plugin_local.origin import Guard, is_loopback
 from streamer_plugin_local.process import WorkerProcess
@@ -138,6 +139,35 @@ def test_a_handshake_takes_turns_with_the_messages_that_wait() -> None:
     message, connect = Kind.MESSAGE, Kind.CONNECT
     assert holder.given == [message, *[connect, message] * 3, message]
     assert (len(jobs), jobs.waiting_bytes) == (0, 0)
+
+
+class Guest:
+    """A client that only notes what it is told."""
+
+    slot: int | None = None
+
+    def __init__(self, connection_id: str) -> None:
+        self.id = connection_id
+        self.told: list[tuple[str, int]] = []
+
+    def due(self, now: float) -> float:
+        return now + 60
+
+    def say_goodbye(self, reason: str, reconnect_after_ms: int) -> None:
+        self.told.append((reason, reconnect_after_ms))
+
+
+def test_who_comes_in_after_the_goodbye_to_all_is_told_too() -> None:
+    async def drain() -> None:
+        hub = Hub(LocalSettings(), Jobs(1))
+        guests = [Guest("early"), Guest("late")]
+        early, late = cast("list[Client]", guests)
+        hub.join(early)
+        hub.dismiss_all(7)
+        hub.join(late)
+        assert [guest.told for guest in guests] == [[("drain", 7)]] * 2
+
+    asyncio.run(drain())
 
 
 def test_a_crew_works_in_one_thread_while_work_is_quick() -> None:
