@@ -42,6 +42,13 @@ def test_the_journeys_are_the_same(served: RunningGateway) -> None:
         assert "pid" in talk.until(of_type("complete"))["result"]
 
 
+def test_bytes_that_are_no_text_cost_no_worker(served: RunningGateway) -> None:
+    with Talk(served.url) as talk:
+        talk.ws.send(b'{"action": "echo", "payload": {"text": "\xff"}}', text=True)
+        assert talk.get()["error"]["code"] == "INVALID_MESSAGE"
+    assert "exit code" not in served.log()
+
+
 def test_who_is_refused_gets_the_entrys_answer(project: Project) -> None:
     loaded = ["apigateway", "local", "sqlite", "strict"]
     folder = project(as_lambda=True, sync_workers=1, core={"plugins": loaded})

@@ -1,10 +1,12 @@
 """The small parts by themselves: framing, wheel, bucket, crew, guard, tokens, stamps."""
 
+import asyncio
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,14 +14,15 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamer_plugin_local import channel, records, transport
+from streamer_plugin_local import channel, feed, records, reload, transport
 from streamer_plugin_local.async_worker import AsyncWorker
 from streamer_plugin_local.bucket import Bucket
 from streamer_plugin_local.channel import Questions, WorkerChannel
-from streamer_plugin_local.client import text_frame
+from streamer_plugin_local.client import Client, text_frame
 from streamer_plugin_local.crew import Crew
 from streamer_plugin_local.feed import disturbed
 from streamer_plugin_local.handshake import refusal
+from streamer_plugin_local.hub import Hub
 from streamer_plugin_local.jobs import Job, Jobs
 from streamer_plugin_local.origin import Guard, is_loopback
 from streamer_plugin_local.process import WorkerProcess
@@ -27,12 +30,13 @@ from streamer_plugin_local.records import Kind, Record, Splitter
 from streamer_plugin_local.reload import stamps
 from streamer_plugin_local.secret import Secret
 from streamer_plugin_local.settings import Faults, LocalSettings
+from streamer_plugin_local.sync_worker import THREADS, SyncWorker
 from streamer_plugin_local.testing import eventually
 from streamer_plugin_local.wheel import Wheel
 from websockets.frames import Frame, Opcode
 
-from streamer_core.errors import TransportError
-from streamer_core.ports import Change, ChangeKind, Delivery
+from streamer_core.errors import StoreError, TransportError
+from streamer_core.ports import Change, ChangeKind, Delivery, Feed
 
 Ends = tuple[socket.socket, WorkerChannel]
 RECORD = st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=300))
@@ -127,7 +131,7 @@ def test_a_handshake_takes_turns_with_the_messages_that_wait() -> None:
 
     for kind in [Kind.MESSAGE] * 5 + [Kind.CONNECT] * 3:
         wait(kind)
-    assert (len(jobs), jobs.waiting_bytes) == (8, 4 * 5)
+    assert (len(jobs), jobs.waiting_bytes) == (7, 4 * 5)
     while holder.jobs:
         holder.jobs.clear()
         jobs.feed()
@@ -135,6 +139,35 @@ def test_a_handshake_takes_turns_with_the_messages_that_wait() -> None:
     message, connect = Kind.MESSAGE, Kind.CONNECT
     assert holder.given == [message, *[connect, message] * 3, message]
     assert (len(jobs), jobs.waiting_bytes) == (0, 0)
+
+
+class Guest:
+    """A client that only notes what it is told."""
+
+    slot: int | None = None
+
+    def __init__(self, connection_id: str) -> None:
+        self.id = connection_id
+        self.told: list[tuple[str, int]] = []
+
+    def due(self, now: float) -> float:
+        return now + 60
+
+    def say_goodbye(self, reason: str, reconnect_after_ms: int) -> None:
+        self.told.append((reason, reconnect_after_ms))
+
+
+def test_who_comes_in_after_the_goodbye_to_all_is_told_too() -> None:
+    async def drain() -> None:
+        hub = Hub(LocalSettings(), Jobs(1))
+        guests = [Guest("early"), Guest("late")]
+        early, late = cast("list[Client]", guests)
+        hub.join(early)
+        hub.dismiss_all(7)
+        hub.join(late)
+        assert [guest.told for guest in guests] == [[("drain", 7)]] * 2
+
+    asyncio.run(drain())
 
 
 def test_a_crew_works_in_one_thread_while_work_is_quick() -> None:
@@ -329,6 +362,30 @@ def test_faults_of_the_feed() -> None:
     assert disturbed([], Faults(feed_delay=3_600_000)) == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_feed_that_cannot_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_LOOK_S", 0.01)
+    change = Change(kind=ChangeKind.DUE, ref="r")
+    came = threading.Event()
+
+    class Once(Feed):
+        asked = 0
+
+        def get(self, timeout_s: float) -> Sequence[Change]:
+            self.asked += 1
+            if self.asked == 1:
+                raise StoreError("the disk failed")
+            return [change] if self.asked == 2 else []
+
+        def close(self) -> None: ...
+
+    store = cast("Any", SimpleNamespace(open_feed=Once))
+    reader = feed.FeedReader(store, lambda one: came.set() if one == change else None, Faults())
+    reader.start()
+    assert came.wait(5)
+    reader.stop()
+
+
 def test_process_isolation_has_one_slot() -> None:
     assert LocalSettings(isolation="process").slots == 1
     assert LocalSettings(async_concurrency=50, async_workers=3).slots == 17
@@ -343,6 +400,47 @@ def test_stamps_cover_the_neighbours_and_the_gone(tmp_path: Path) -> None:
 
     assert set(found) == {str(one), str(two), str(tmp_path / "gone" / "x.py")}
     assert found[str(tmp_path / "gone" / "x.py")] == 0
+
+
+def test_a_file_that_is_watched_no_more_has_changed_only_if_it_has(tmp_path: Path) -> None:
+    there, gone = tmp_path / "there.py", tmp_path / "gone.py"
+    there.touch()
+    seen = {**stamps([str(there)]), str(gone): 1}
+
+    assert reload.changed(seen, {}) == [str(gone)]
+    assert reload.changed({str(gone): 0}, {}) == []
+    assert reload.changed(seen, {**seen, str(tmp_path / "new.py"): 2}) == []
+    assert reload.changed(seen, {**seen, str(there): 2}) == [str(there)]
+
+
+def test_a_change_while_the_last_one_is_taken_up_is_taken_up_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "LOOK_S", 0.001)
+    source = tmp_path / "source.py"
+    source.touch()
+    seen: list[str] = []
+
+    async def taken_up(names: list[str]) -> None:
+        seen.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cancelled")
+
+    async def change_twice() -> None:
+        watching = asyncio.ensure_future(reload.Watcher(lambda: [str(source)], taken_up).run())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            for n in (1, 2):
+                os.utime(source, ns=(n, n))
+                while seen.count("begun") < n:  # noqa: ASYNC110 - bounded
+                    await asyncio.sleep(0.001)
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    asyncio.run(change_twice())
+    assert seen == ["begun", "cancelled"] * 2
 
 
 # -- the channel
@@ -465,11 +563,44 @@ def test_sweeps_do_not_pile_up_behind_a_slow_one(ends: Ends) -> None:
     assert begun.acquire(timeout=5)
     sweeps[0].set()
     assert Splitter().feed(ours.recv(100)) == [(Kind.SWEPT, 0, b"null")]
+    eventually(lambda: not sweeper.running())
     sweeper._take(told)
     assert begun.acquire(timeout=5)
     sweeps[1].set()
     ours.recv(100)
     assert len(sweeps) == 2
+
+
+def test_answers_are_read_while_every_message_waits_for_one(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, worker = ends
+    monkeypatch.setattr(channel, "_ANSWER_S", 5)
+    questions = Questions(worker)
+    all_there = threading.Barrier(THREADS)
+    answers: list[bytes] = []
+
+    class App:
+        def disconnect(self, connection_id: str) -> None:
+            all_there.wait()
+            with suppress(TransportError):
+                answers.append(questions.ask(Kind.IS_OPEN, connection_id.encode()))
+
+    sync_worker = SyncWorker(App(), worker, questions)
+    questions.before_waiting = sync_worker.about_to_block
+    sync_worker.crew.start()
+    leaving = b'{"connection_id": "a"}'
+    ours.sendall(b"".join(records.encode(Kind.DISCONNECT, n, leaving) for n in range(THREADS)))
+    splitter, answered = Splitter(), set[int]()
+    while len(answered) < THREADS:
+        for kind, number, _ in splitter.feed(ours.recv(65_536)):
+            if kind == Kind.DONE:
+                answered.add(number)
+            else:
+                ours.sendall(records.encode(Kind.RESULT, number, b"\x01"))
+    assert answers == [b"\x01"] * THREADS
+    sync_worker.crew.stop()
+    ours.sendall(records.encode(Kind.RESULT, 0))  # for who reads
 
 
 def test_a_worker_lives_while_it_gives_back_what_it_claimed(
@@ -516,6 +647,113 @@ def test_a_worker_lives_while_it_gives_back_what_it_claimed(
     may_give.set()
     ending.join(5)
     assert steps == ["gave back", "closed"]
+
+
+class Ending:
+    """An app of which only the end is of interest."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.stuck = 0
+
+    def sweep(self) -> None: ...
+
+    def give_back(self, requests: list[object]) -> None: ...
+
+    def settle(self, those: list[object]) -> None: ...
+
+    def zombies(self) -> int:
+        return self.stuck
+
+    def drain(self, timeout_s: float) -> None:
+        self.steps.append("drained")
+
+    def close(self) -> None:
+        self.steps.append("closed")
+
+
+def test_what_a_sync_worker_has_read_is_answered_before_it_drains(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, worker = ends
+    let_go = threading.Event()
+
+    class App(Ending):
+        def disconnect(self, reason: str) -> None:
+            assert let_go.wait(5)
+            self.steps.append(reason)
+
+    app = App()
+    sync_worker = SyncWorker(app, worker, Questions(worker))
+    monkeypatch.setattr(sync_worker, "broken", lambda: False)
+    ours.sendall(
+        records.encode(Kind.DISCONNECT, 1, b'{"reason": "left"}')
+        + records.encode_json(Kind.RETIRE, 0, 5)
+    )
+    sync_worker.crew.start()
+    eventually(lambda: sync_worker.retiring)
+    ending = threading.Thread(target=sync_worker._finish)
+    ending.start()
+    ending.join(0.1)
+    let_go.set()
+    ending.join(5)
+    sync_worker.crew.stop()
+    ours.sendall(records.encode(Kind.RESULT, 0))  # for who reads
+    assert app.steps == ["left", "drained", "closed"]
+
+
+def test_a_worker_that_is_replaced_may_be_told_to_drain(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    running = [1]
+
+    class App(Ending):
+        def drain(self, timeout_s: float) -> None:
+            super().drain(timeout_s)
+            running[0] = 0
+
+    app = App()
+    async_worker = AsyncWorker(app, worker, Questions(worker), slots=1)
+    monkeypatch.setattr(async_worker, "broken", lambda: False)
+    monkeypatch.setattr(async_worker, "running", lambda: running[0])
+    async_worker.control((Kind.RETIRE, 0, b"null"))
+    ending = threading.Thread(target=async_worker._finish, daemon=True)
+    ending.start()
+    ending.join(0.05)
+    assert app.steps == []
+    async_worker.control((Kind.RETIRE, 0, b"5"))
+    ending.join(5)
+    assert app.steps == ["drained", "closed"]
+
+
+def test_a_zombie_that_ends_while_it_is_counted_hides_no_work(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    threads = ["zombie", "at work"]
+
+    class App(Ending):
+        def zombies(self) -> int:
+            found = threads.count("zombie")
+            threads.remove("zombie")
+            return found
+
+    async_worker = AsyncWorker(App(), worker, Questions(worker), slots=2)
+    monkeypatch.setattr(async_worker, "running", lambda: len(threads))
+    assert async_worker._live() == 1
+
+
+def test_a_worker_that_swept_ends_after_it_has_said_so(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker = ends
+    running: list[int] = []
+    sweeper = AsyncWorker(Ending(), worker, Questions(worker), slots=1)
+    monkeypatch.setattr(worker, "write", lambda _: running.append(sweeper.running()))
+    sweeper._take((Kind.SWEEP, 0, b""))
+    eventually(lambda: running)
+    assert running == [1]
 
 
 def test_what_is_left_to_another_thread_is_sent_before_the_end(ends: Ends) -> None:

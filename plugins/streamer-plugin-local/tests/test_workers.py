@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,37 @@ def test_a_stopped_worker_is_killed(project: Any) -> None:
         assert talk.ask("echo")["type"] == "response"
 
 
+UNTIL = """
+@handler("until", estimated="1s", timeout="20s")
+def until(payload: dict) -> dict:
+    while not os.path.exists(payload["path"]):
+        time.sleep(0.01)
+    return {}
+"""
+FORK = """
+@handler("fork")
+def fork(payload: dict) -> dict:
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    return {"pid": os.getpid(), "child": child}
+"""
+
+
+def test_what_a_worker_has_forked_does_not_hide_its_end(project: Any) -> None:
+    folder: Path = project(async_workers=1, sync_workers=1)
+    with (folder / "app_handlers.py").open("a") as source:
+        source.write(FORK)
+    with running_gateway(folder) as gateway, Talk(gateway.url) as talk:
+        forked = talk.ask("fork")["data"]
+        try:
+            os.kill(forked["pid"], signal.SIGKILL)
+            eventually(lambda: talk.ask("echo")["type"] == "response")
+        finally:
+            os.kill(forked["child"], signal.SIGKILL)
+
+
 def test_process_isolation_gives_each_request_a_process_of_its_own(project: Any) -> None:
     folder = project(isolation="process", async_workers=3, sync_workers=1)
     with running_gateway(folder) as gateway, Talk(gateway.url) as talk:
@@ -177,6 +210,32 @@ def test_sigterm_says_goodbye_lets_work_end_and_exits_with_0(project: Any) -> No
             talk.get()
         assert talk.ws.close_code == 1001
         assert gateway.process.wait(30) == 0
+
+
+def test_a_stop_waits_for_no_worker_that_only_starts(project: Any) -> None:
+    folder = project(drain_timeout="20s", async_workers=1, sync_workers=1)
+    with running_gateway(folder) as gateway:
+        for pid in gateway.workers:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gateway.log().count("SIGKILL") == 2, "their end")
+        began = time.monotonic()
+        assert gateway.stop() == 0
+        assert time.monotonic() - began < 15
+
+
+def test_a_stop_waits_for_messages_in_workers_that_were_replaced(project: Any) -> None:
+    folder: Path = project(reload=True, async_workers=1, sync_workers=1)
+    source, go = folder / "app_handlers.py", folder / "go"
+    source.write_text(source.read_text() + UNTIL)
+    with running_gateway(folder) as gateway, Talk(gateway.url) as talk:
+        talk.send("until", {"path": str(go)}, id="slow")
+        talk.ask("echo")
+        source.write_text(source.read_text() + "\n")
+        eventually(lambda: "new workers are ready" in gateway.log(), "the reload")
+        gateway.process.terminate()
+        talk.until(lambda m: m["type"] == "goodbye")
+        go.touch()
+        assert talk.get()["request_id"] == "slow"
 
 
 def test_what_does_not_end_in_time_is_given_back(project: Any) -> None:
@@ -225,6 +284,23 @@ def test_a_wrong_start_is_one_sentence(
         pass
     assert sentence in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_gateway_may_be_stopped_while_it_starts(project: Any) -> None:
+    folder: Path = project(async_workers=1, sync_workers=1)
+    (folder / "app_handlers.py").write_text("import time; time.sleep(600)")
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "streamer_plugin_local", "--port", "0", "--config", str(folder)],
+        stdout=subprocess.PIPE,
+    )
+    with starting:
+        try:
+            eventually(lambda: len(children(starting.pid)) == 2)
+            starting.terminate()
+            assert starting.wait(20) == 0
+        finally:
+            starting.kill()
+        assert starting.communicate()[0] == b""
 
 
 def test_changed_code_is_taken_up_and_broken_code_is_not(project: Any) -> None:

@@ -177,6 +177,7 @@ class AsyncWorker(BaseWorker):
             self.app.sweep()
         except Exception:  # noqa: BLE001 - the next round may do better
             get_logger().exception("the sweep failed")
+        try:
+            self.channel.write(encode_json(Kind.SWEPT, 0, None))
         finally:
             self._sweeping.release()
-        self.channel.write(encode_json(Kind.SWEPT, 0, None))

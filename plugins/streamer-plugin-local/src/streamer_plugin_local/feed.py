@@ -26,7 +26,7 @@ class FeedReader:
         self._feed = store.open_feed()
         self._wake = wake
         self._faults = faults
-        self._stopped = False
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._read, name="streamer-feed", daemon=True)
 
     def start(self) -> None:
@@ -35,14 +35,22 @@ class FeedReader:
 
     def stop(self) -> None:
         """Read no more."""
-        self._stopped = True
+        self._stopped.set()
         self._feed.close()
         self._thread.join()
 
     def _read(self) -> None:
-        while not self._stopped:
-            for change in disturbed(self._feed.get(_LOOK_S), self._faults):
+        while not self._stopped.is_set():
+            for change in disturbed(self._next(), self._faults):
                 self._one(change)
+
+    def _next(self) -> Sequence[Change]:
+        try:
+            return self._feed.get(_LOOK_S)
+        except StoreError:
+            get_logger().exception("the change feed cannot be read")
+            self._stopped.wait(_LOOK_S)
+            return ()
 
     def _one(self, change: Change) -> None:
         try:

@@ -93,7 +93,8 @@ class Gateway:
         self._build()
         try:
             self._catch_signals()
-            await self._supervisor.start()
+            if not await self._started():
+                return
             await self._relay.start()
             server = await self._listen()
             self._begin()
@@ -150,6 +151,19 @@ class Gateway:
                 f"cannot listen on {self._local.host}:{self._local.port}: {error.strerror}; "
                 f"choose another with --port, or 0 for a free one"
             ) from None
+
+    async def _started(self) -> bool:
+        """Start the workers; False where it is to stop meanwhile."""
+        starting = asyncio.ensure_future(self._supervisor.start())
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        ending.cancel()
+        await starting
+        return True
 
     def _begin(self) -> None:
         self._hub.start()
@@ -212,10 +226,14 @@ class Gateway:
         if self._watching is not None:
             self._watching.cancel()
         await asyncio.gather(
-            self._supervisor.drain("async", drain_s), self._quiet(self._jobs.__len__, drain_s)
+            self._supervisor.drain("async", drain_s), self._quiet(self._unanswered, drain_s)
         )
         self._hub.close_all(GOING_AWAY, "drain")
         await self._quiet(lambda: self._hub.leaving + self._hub.sockets, _LEAVE_S)
+
+    def _unanswered(self) -> int:
+        """Count messages: those that wait, and those under way, also in workers that are to end."""
+        return len(self._jobs) + sum(len(worker.jobs) for worker in self._supervisor.workers)
 
     async def _quiet(self, left: Callable[[], int], timeout_s: float) -> None:
         loop = asyncio.get_running_loop()

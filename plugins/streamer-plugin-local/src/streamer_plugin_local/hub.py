@@ -55,6 +55,7 @@ class Hub:
         self._posts = 0
         self._left: deque[str] = deque()
         self._leaving = 0
+        self._reconnect_after_ms: int | None = None
         self._turning: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -78,6 +79,8 @@ class Hub:
         self.clients[client.id] = client
         self.sockets += 1
         self.wheel.put(client, client.due(self.loop.time()) or 0)
+        if self._reconnect_after_ms is not None:  # its handshake was under way when all were told
+            client.say_goodbye("drain", self._reconnect_after_ms)
 
     def closing(self, client: Client) -> None:
         """Send it nothing more, and cut it off if it does not close."""
@@ -205,6 +208,7 @@ class Hub:
     def dismiss_all(self, reconnect_after_ms: int) -> None:
         """Say goodbye to all, and take no more messages; sockets stay open for answers."""
         self.draining = True
+        self._reconnect_after_ms = reconnect_after_ms
         for client in list(self.clients.values()):
             client.say_goodbye("drain", reconnect_after_ms)
 

@@ -70,8 +70,7 @@ class Jobs:
         return job
 
     def __len__(self) -> int:
-        waiting = len(self._arrivals) + len(self._waiting)
-        return waiting + sum(len(worker.jobs) for worker in self.workers)
+        return len(self._arrivals) + len(self._waiting)
 
     def give_up(self, sentence: str) -> None:
         """Answer all that waits: no worker will."""

@@ -60,7 +60,11 @@ class LambdaWorker(SyncWorker):
     def _receive(self, number: int, body: bytes) -> bytes | tuple[int, Storing]:
         self.crew.pass_on()  # an entry reads the store, and may write it
         plain, data = split_short(body)
-        event = message(json.loads(plain)["id"], data.decode(), self._stage)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return super()._receive(number, body)  # an event cannot hold it; the app refuses it
+        event = message(json.loads(plain)["id"], text, self._stage)
         answer = self._entries["router"](event, None)
         frames = [answer["body"].encode()] if answer.get("body") else []
         return encode_done(number, frames)

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamer_plugin_local.records import Kind, Record, Splitter, encode, encode_json, short
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _FLUSH_S = 0.001
 _REAP_S = 2.0
+_REST_S = 0.5
 _FIRST_ANSWER, _LAST_ANSWER = int(Kind.ACCEPTED), int(Kind.DONE)
 _DIED = "The worker stopped before it answered; whether the message was carried out is not known"
 
@@ -68,19 +71,31 @@ class WorkerProcess(asyncio.Protocol):
         self._woken = False
         self._number = 0
         self._transport: asyncio.Transport | None = None
+        self._exited = False
+        self._closed = False
+        self._ending: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
 
     async def start(self) -> None:
-        """Start the process; it says later that it is ready."""
+        """Start the process; it says later that it is ready.
+
+        Raises:
+            OSError: the system lets no more be started.
+        """
         ours, theirs = socket.socketpair()
-        # It gets a session of its own: Ctrl-C is for the gateway alone.
-        self.process = subprocess.Popen(  # noqa: ASYNC220, S603 - it only forks; ours alone
-            [sys.executable, "-m", "streamer_plugin_local.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
+        try:
+            # It gets a session of its own: Ctrl-C is for the gateway alone.
+            self.process = subprocess.Popen(  # noqa: ASYNC220, S603 - it only forks; ours alone
+                [sys.executable, "-m", "streamer_plugin_local.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         await self._loop.create_connection(lambda: self, sock=ours)
 
     @property
@@ -139,6 +154,7 @@ class WorkerProcess(asyncio.Protocol):
         """Begin to write."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        threading.Thread(target=self._wait, name="streamer-exit", daemon=True).start()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -157,20 +173,33 @@ class WorkerProcess(asyncio.Protocol):
             if self._out:
                 self._flush_later(0)
 
+    def _wait(self) -> None:
+        self.process.wait()
+        with suppress(RuntimeError):  # the event loop is closed, and the gateway at its end
+            self._loop.call_soon_threadsafe(self._has_exited)
+
+    def _has_exited(self) -> None:
+        self._exited = True
+        if self._closed:
+            self._end()
+        else:
+            assert self._transport is not None
+            # What it has said is read first. A process that it has forked may keep its end open.
+            self._ending = self._loop.call_later(_REST_S, self._transport.abort)
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """See the process off: its end of the channel closes when it ends."""
         self.ready = False
+        self._closed = True
         self._owner.lost(self)
-        self._loop.run_in_executor(None, self._reap).add_done_callback(self._reaped)
+        if self._exited:
+            self._end()
+        else:
+            self._ending = self._loop.call_later(_REAP_S, self.kill)
 
-    def _reap(self) -> None:
-        try:
-            self.process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self.process.wait()
-
-    def _reaped(self, _done: object) -> None:
+    def _end(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
         # What a worker left undone when it ended as it was told, it has answered for itself: the
         # request had outlived its timeout.
         told = self.retiring and self.process.returncode == 0

@@ -33,7 +33,7 @@ class Watcher:
 
     Args:
         files: gives the files to watch now.
-        changed: is given the names that changed; watched on while it runs.
+        changed: is given the names that changed; cancelled where more change while it runs.
     """
 
     def __init__(
@@ -46,13 +46,28 @@ class Watcher:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        seen = stamps(self._files())
-        while True:
-            await asyncio.sleep(LOOK_S)
-            now = stamps(self._files())
-            # A file that is watched from now on has not changed by that.
-            names = [name for name, at in now.items() if seen.get(name, at) != at]
-            names += [name for name in seen if name not in now]
-            seen = now
-            if names:
-                await self._changed(sorted(names))
+        seen, running = stamps(self._files()), None
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                now = stamps(self._files())
+                names = changed(seen, now)
+                seen = now
+                if names:
+                    await _cancelled(running)
+                    running = asyncio.ensure_future(self._changed(names))
+        finally:
+            await _cancelled(running)
+
+
+def changed(seen: dict[str, int], now: dict[str, int]) -> list[str]:
+    """Give the files that have changed; to be watched from now on, or no more, is no change."""
+    names = [name for name, at in now.items() if seen.get(name, at) != at]
+    names += [name for name, at in seen.items() if name not in now and _stamp(Path(name))[1] != at]
+    return sorted(names)
+
+
+async def _cancelled(running: asyncio.Future[None] | None) -> None:
+    if running is not None:
+        running.cancel()
+        await asyncio.wait([running])

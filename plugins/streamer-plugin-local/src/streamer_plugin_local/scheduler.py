@@ -32,6 +32,7 @@ class Scheduler:
         self._next = 0
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._due: list[int] = []
+        self._missed = False
         self.workers: list[WorkerProcess] = []
 
     def start(self) -> None:
@@ -76,6 +77,17 @@ class Scheduler:
             if not worker.full:
                 worker.wake()
                 return
+        self._missed = True
+
+    def freed(self, worker: WorkerProcess) -> None:
+        """Wake a worker that is not full where a wake-up found only full ones.
+
+        It may have looked for work, and found none, before that wake-up: what it said in between
+        was still on its way.
+        """
+        if self._missed:
+            self._missed = False
+            worker.wake()
 
     def wake_all(self) -> None:
         """Wake every worker: how much is due is not known."""

@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from streamer_core.errors import ConfigurationError
 from streamer_core.model.call import Health
@@ -51,6 +51,7 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._quick_deaths = 0
+        self._replacing: set[WorkerProcess] = set()
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None
@@ -63,7 +64,7 @@ class Supervisor:
     def health(self) -> Health:
         """Say how many workers are ready."""
         ready = [worker for worker in self.workers if worker.ready]
-        wanted = self.settings.sync_workers + self.settings.async_workers
+        wanted = len(self._wanted)
         kinds = {worker.kind for worker in ready}
         return Health(
             name="workers",
@@ -80,8 +81,7 @@ class Supervisor:
         Raises:
             ConfigurationError: one of them could not start; the others are ended.
         """
-        generation = await self._generation()
-        failed = await self._settled(generation)
+        failed = await self._started(self._generation())
         if failed is not None:
             await self.stop(0)
             raise ConfigurationError(failed)
@@ -89,27 +89,49 @@ class Supervisor:
 
     async def reload(self) -> str | None:
         """Replace all workers by new ones; gives why not, where the new ones cannot start."""
-        old = [worker for worker in self.workers if not worker.retiring]
-        new = await self._generation()
-        failed = await self._settled(new)
-        if failed is not None:
-            for worker in new:
-                worker.retiring = True
-                worker.kill()
-            return failed
-        for worker in old:
-            self._retire(worker, self.settings.drain_timeout / 1000)
-        return None
+        new, failed = self._generation(), cast("str | None", "it was cancelled")
+        try:
+            failed = await self._started(new)
+        finally:
+            # The others are not only those that were there: one may have taken a dead one's place.
+            for worker in list(self.workers):
+                if (worker in new) is (failed is not None) and not worker.retiring:
+                    self._retire(worker, self.settings.drain_timeout / 1000)
+            for kind in self._missing():
+                self._later(kind)  # one died while there seemed to be enough
+        return failed
 
-    async def _generation(self) -> list[WorkerProcess]:
-        kinds = ["sync"] * self.settings.sync_workers + ["async"] * self.settings.async_workers
-        return [await self._spawn(kind) for kind in kinds]
+    def _generation(self) -> list[WorkerProcess]:
+        return [self._made(kind) for kind in self._wanted]
 
-    async def _spawn(self, kind: str) -> WorkerProcess:
-        worker = WorkerProcess(self, kind, self._given)
+    def _made(self, kind: str) -> WorkerProcess:
+        return WorkerProcess(self, kind, self._given)
+
+    async def _started(self, workers: list[WorkerProcess]) -> str | None:
+        """Start workers and wait until they are ready; gives why not, where one cannot start."""
+        for worker in workers:
+            try:
+                await self._start(worker)
+            except OSError as error:
+                return f"a worker process cannot be started: {error}"
+        return await self._settled(workers)
+
+    async def _start(self, worker: WorkerProcess) -> None:
         self.workers.append(worker)
-        await worker.start()
-        return worker
+        try:
+            await worker.start()
+        except OSError:
+            self.workers.remove(worker)
+            raise
+
+    @property
+    def _wanted(self) -> list[str]:
+        return ["sync"] * self.settings.sync_workers + ["async"] * self.settings.async_workers
+
+    def _missing(self) -> list[str]:
+        missing = Counter(self._wanted)
+        missing.subtract(worker.kind for worker in self.workers if not worker.retiring)
+        return list(missing.elements())
 
     async def _settled(self, workers: list[WorkerProcess]) -> str | None:
         """Wait until all are ready or one has failed; gives its sentence."""
@@ -135,7 +157,9 @@ class Supervisor:
             worker.take_state(body)
             if worker.full:
                 self._scheduler.wake_one()
-            if worker.zombies and not worker.retiring and not self._stopping:
+            elif worker in self._scheduler.workers:
+                self._scheduler.freed(worker)
+            if worker.zombies and not self._stopping:
                 self._replace(worker)
         elif kind == Kind.SWEPT:
             self._scheduler.wake_all()  # it may have found more than it woke for
@@ -174,27 +198,44 @@ class Supervisor:
 
     async def _respawn(self, kind: str, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        if not self._stopping:
-            await self._spawn(kind)
+        if self._stopping or kind not in self._missing():
+            return
+        try:
+            await self._start(self._made(kind))
+        except OSError as error:
+            _say(f"streamer: a worker process cannot be started: {error}")
+            self._quick_deaths += 1
+            self._later(kind)
 
     # -- replacing and ending
 
     def _replace(self, worker: WorkerProcess) -> None:
         """Start another first; a thread that outlived its timeout may hold on to anything."""
-        worker.retiring = True
-        self._do(self._replaced(worker))
+        if not worker.retiring and worker not in self._replacing:
+            self._replacing.add(worker)
+            self._do(self._replaced(worker))
 
     async def _replaced(self, worker: WorkerProcess) -> None:
-        new = await self._spawn(worker.kind)
-        await self._settled([new])
-        self._retire(worker, None)
+        failed = await self._started([self._made(worker.kind)])
+        if failed is not None:
+            await asyncio.sleep(_LONGEST_BACKOFF_S)  # it goes on, and is tried again
+        elif worker in self.workers and not worker.retiring:
+            self._retire(worker, None)
+        self._replacing.discard(worker)
 
     def _retire(self, worker: WorkerProcess, drain_s: float | None) -> None:
         self._dismiss(worker)
-        worker.retire(drain_s)
+        if worker.ready:
+            worker.retire(drain_s)
+            # It may have been woken and not have looked yet: it does not look any more.
+            self._scheduler.wake_one()
+        else:
+            # One that only starts has nothing in hand, and does not listen yet.
+            worker.retiring = True
+            worker.kill()
 
     def _enlist(self, worker: WorkerProcess) -> None:
-        if not worker.ready or self._stopping:
+        if not worker.ready or worker.retiring or self._stopping:
             return
         if worker.kind == "sync":
             self._jobs.workers.append(worker)

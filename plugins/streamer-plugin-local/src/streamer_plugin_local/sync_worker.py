@@ -47,7 +47,8 @@ class SyncWorker(BaseWorker):
         self._flushed = 0.0
         self._usual = Usual()
         self._running = threading.local()
-        self.crew = Crew(self._turn, size=THREADS)
+        # One more than there are messages: who has the baton reads what all others may wait for.
+        self.crew = Crew(self._turn, size=THREADS + 1)
 
     def run(self) -> None:
         """Serve until told to end."""
@@ -57,6 +58,12 @@ class SyncWorker(BaseWorker):
     def running(self) -> int:
         """How many messages have not been answered yet."""
         return self.crew.busy + len(self._inbox) + len(self._storing)
+
+    def drain(self, drain_s: float) -> None:
+        """Answer what was read before; the app refuses what it takes once it drains."""
+        began = time.monotonic()
+        self.wait(lambda: time.monotonic() - began >= drain_s / 2)
+        super().drain(drain_s - (time.monotonic() - began))
 
     def about_to_block(self) -> None:
         """Let another thread go on with the messages behind this one."""

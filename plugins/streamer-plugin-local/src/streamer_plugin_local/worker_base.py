@@ -1,13 +1,13 @@
 """What both kinds of worker share: signs of life, answers from the gateway, and the end."""
 
 import json
-import math
 import sys
 import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -89,18 +89,23 @@ class BaseWorker(ABC):
         self._finish()
 
     def _finish(self) -> None:
-        # A worker that is only replaced lets its work take the time it takes.
-        deadline = math.inf
         self.give_back()
+        # A worker that is only replaced lets its work take the time it takes, until told otherwise.
+        self.wait(lambda: self._drain_s is not None)
         if self._drain_s is not None:
-            deadline = time.monotonic() + self._drain_s + _LAST_ANSWERS_S
-            self.app.drain(self._drain_s)
-        self._wait(deadline)
+            self.drain(self._drain_s)
         self.app.close()
         self.channel.finish()
 
-    def _wait(self, deadline: float) -> None:
-        while self._live() and time.monotonic() < deadline:
+    def drain(self, drain_s: float) -> None:
+        """Have running work end in this time, or without it."""
+        deadline = time.monotonic() + drain_s + _LAST_ANSWERS_S
+        self.app.drain(drain_s)
+        self.wait(lambda: time.monotonic() >= deadline)
+
+    def wait(self, enough: Callable[[], bool]) -> None:
+        """Wait until nothing is under way any more, or it is enough."""
+        while self._live() and not enough():
             self._look()
             time.sleep(_END_LOOK_S)
 
@@ -112,8 +117,10 @@ class BaseWorker(ABC):
             leave(EX_SOFTWARE)
 
     def _live(self) -> int:
+        # Counted in this order: a zombie that ends in between may not hide one that works.
+        running = self.running()
         zombies: int = self.app.zombies()
-        return max(0, self.running() - zombies)
+        return max(0, running - zombies)
 
     def crash(self) -> None:
         """End the process over an error that nobody should have let through."""
