@@ -106,30 +106,30 @@ def lose(execution: StoredExecution) -> None:
 def _send(rt: Runtime, stored: Sequence[tuple[Finish, Held]]) -> None:
     """Send what leads up to each end by itself, and then all ends at once."""
     ends = [one.execution.inside(_lead_up, one, held) for one, held in stored]
-    busy = deliver.send_each(rt, [(end, execution.ready) for execution, _, end in ends])
+    busy = deliver.send_each(rt, [(end, execution.followers.ready) for execution, _, end in ends])
     for (execution, seq, _), those in zip(ends, busy, strict=True):
-        execution.fell_behind(those, seq)
+        execution.followers.fell_behind(those, seq)
 
 
 def _lead_up(one: Finish, held: Held) -> tuple[StoredExecution, int, Outgoing]:
     execution = one.execution
     execution.learn(held)
     if one.unsent is not None:
-        execution.send_progress(one.unsent)
-    *before, (seq, end) = execution.messages(list(one.ending.updates), held.last_seq)
+        execution.followers.show(one.unsent)
+    *before, (seq, end) = execution.followers.messages(one.ending.updates, held.last_seq)
     for number, message in before:
-        execution.send_update(message, number)
+        execution.followers.send(message, number)
     return execution, seq, end
 
 
 def see_off(rt: Runtime, executions: Sequence[StoredExecution], *, patiently: bool) -> None:
     """Wait a little for slow connections, then note how far everybody has been sent to."""
     waited = 0.0 if patiently else _BUSY_WAIT_S
-    while (slow := [one for one in executions if one.behind]) and waited < _BUSY_WAIT_S:
+    while (slow := [one for one in executions if one.followers.behind]) and waited < _BUSY_WAIT_S:
         time.sleep(_BUSY_STEP_S)
         waited += _BUSY_STEP_S
         for one in slow:
-            one.inside(one.catch_up)
+            one.inside(one.followers.catch_up)
     now = rt.clock.monotonic()
     for one in executions:
         one.inside(one.mark_sent, now)

@@ -113,7 +113,7 @@ def introduce(execution: StoredExecution) -> None:
                 # Only then: a crash in between has it told once more, by the next run.
                 subject = request_subject(request.ref)
                 rt.store.subscribe(subject, one.id, expires_at=one.expires_at)
-            execution.ask_who_follows()
+            execution.followers.distrust()
     except StoreError:
         rt.log.warning("followers of a redriven request were not told", ref=request.ref)
 

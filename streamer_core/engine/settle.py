@@ -138,7 +138,7 @@ def _retry(execution: StoredExecution, failure: Failure, delay_ms: int) -> Finis
         )
     except Conflict:  # it was asked to stop in the meantime
         return _cancelled(execution)
-    execution.send_progress(snapshot)
+    execution.followers.show(snapshot)
     execution.mark_sent(rt.clock.monotonic())
     measure_retry(rt, request, failure)
     moved(rt, request, Status.RETRYING)
@@ -172,8 +172,8 @@ def _give_back(execution: StoredExecution, outcome: GiveBack) -> Finish | None:
         return _cancelled(execution)
     execution.learn(held)
     if snapshot is not None and execution.unsent() is not None:
-        execution.send_progress(snapshot)  # as it is kept: its handler may go on without its lease
-    execution.send_updates(chunks, held.last_seq)
+        execution.followers.show(snapshot)  # as it is kept: its handler may go on without its lease
+    execution.followers.tell(chunks, held.last_seq)
     execution.mark_sent(rt.clock.monotonic())
     moved(rt, request, Status.PENDING)
     return None

@@ -114,7 +114,8 @@ def _run(rt: Runtime, request: Request, abandoned: Callable[[], bool]) -> Ran:
     try:
         if registered and request.redriven_from is not None:
             redrive.introduce(execution)
-        execution.learn_subscribers()
+        with execution.writing():
+            execution.followers.begin()
         outcome = _outcome(execution, registered)
     except Exception:
         rt.log.exception("request could not be run", ref=request.ref)
@@ -206,9 +207,9 @@ class PulsedExecution(StoredExecution):
         """Bring what they lack to those who did not take the end at once."""
         with self.writing():
             self._is_told = self._is_told or self._abandoned()
-            if self.behind:
-                self.catch_up()
-                if not self.behind:
+            if self.followers.behind:
+                self.followers.catch_up()
+                if not self.followers.behind:
                     self.mark_sent(now)
 
     def on_overdue(self) -> None:

@@ -1,7 +1,7 @@
 """Every message that a server sends, as PROTOCOL.md's table has them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamer_core.errors import Refused
@@ -151,7 +151,7 @@ def new_update(kind: Kind, attempt: int, body: Mapping[str, Any], at: int) -> Ne
     return NewUpdate(kind=kind, attempt=attempt, body=body, size=len(encode(body)), at=at)
 
 
-def numbered(updates: list[NewUpdate], last_seq: int) -> list[Update]:
+def numbered(updates: Sequence[NewUpdate], last_seq: int) -> list[Update]:
     """Give the updates the numbers that an append which ended at `last_seq` gave them."""
     first = last_seq - len(updates) + 1
     return [
