@@ -86,7 +86,7 @@ def test_a_dead_worker_costs_its_own_messages_and_is_replaced(project: Any) -> N
         eventually(lambda: talk.ask("echo")["type"] == "response")
         talk.send("wait", {"s": 0})
         assert talk.until(lambda m: m.get("terminal"))["type"] == "complete"
-        assert len(children(gateway.pid)) == 3
+        eventually(lambda: len(children(gateway.pid)) == 3)
         assert "exit code 3" in gateway.log()
 
 
