@@ -28,7 +28,7 @@ class LiveExecution(Execution):
     def __init__(
         self, rt: Runtime, handler: HandlerSpec, connection: Connection, message: Message
     ) -> None:
-        timeout_ms = min(handler.policy.timeout_ms, rt.settings.sync_limit)
+        timeout_ms = min(handler.policy.timeout_ms, rt.sync_limit)
         super().__init__(rt, handler, connection.principal, timeout_ms)
         self._message = message
         self._connection_id = connection.id

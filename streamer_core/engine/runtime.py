@@ -28,6 +28,7 @@ class Runtime:
         worker: this process's name in claims.
         pulse: what happens beside running handlers.
         checks: the last look at the store and each plugin: see `engine/health.py`.
+        answer_by: when this process is ended, monotonic seconds, if that is known: a function's.
     """
 
     settings: CoreSettings
@@ -40,6 +41,15 @@ class Runtime:
     pulse: Pulse
     draining: threading.Event = field(default_factory=threading.Event)
     checks: dict[str, Any] = field(default_factory=dict)
+    answer_by: float | None = None
+
+    @property
+    def sync_limit(self) -> int:
+        """How long a sync request may take that begins now, ms."""
+        if self.answer_by is None:
+            return self.settings.sync_limit
+        left_ms = int((self.answer_by - self.clock.monotonic()) * 1000)
+        return max(1, min(self.settings.sync_limit, left_ms))
 
     @property
     def hook(self) -> Any:

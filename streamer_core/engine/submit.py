@@ -228,7 +228,7 @@ def _accepted(
 
 
 def _enqueue_claimed(rt: Runtime, request: Request, counts: Sequence[Count]) -> Enqueued:
-    timeout = min(request.policy.timeout_ms, rt.settings.sync_limit)
+    timeout = min(request.policy.timeout_ms, rt.sync_limit)
     # No subscription: the answer goes to the connection as a response.
     claimed = replace(
         request, connection_id=None, policy=replace(request.policy, timeout_ms=timeout)

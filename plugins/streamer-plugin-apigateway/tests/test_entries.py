@@ -3,7 +3,7 @@
 import base64
 import json
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from streamer_plugin_apigateway import entries, errands, wakes
@@ -15,6 +15,7 @@ from streamer_core.markers import hookimpl
 from streamer_core.model.call import Outgoing
 from streamer_core.model.message import Priority
 from streamer_core.model.request import Status
+from streamer_core.plugins import register
 from streamer_core.ports import Change, ChangeKind, SystemClock
 from streamer_core.testing import MemoryStore, MemoryTransport
 from streamer_core.testing.contracts.build import a_request
@@ -86,6 +87,23 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     rig = Rig(echo, long, endless, plugins=[Tokens()])
     monkeypatch.setattr(entries, "application", lambda **_: rig.app)
     return rig
+
+
+def in_real_time(source: Any) -> Streamer:
+    """Give an application whose clock and pulse are real."""
+    clock = SystemClock()
+    app = Streamer(
+        Settings.of({"store": "memory", "transport": "memory"}),
+        store=MemoryStore(clock),
+        transport=MemoryTransport(),
+        clock=clock,
+        found=[],
+        load_handlers=False,
+    )
+    register(app.hooks, "tokens", Tokens(), "a test")
+    for spec in declared(source):
+        app.registry.add(spec)
+    return app
 
 
 def at(event: dict[str, Any], connection_id: str) -> dict[str, Any]:
@@ -190,6 +208,34 @@ def test_a_client_that_takes_nothing_holds_up_no_function(
     rig.transport.disconnect(connection)
     assert say(connection, asked)["type"] == "resumed"
     assert list(rig.transport.inbox(connection)) == []
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+def test_a_handler_that_takes_too_long_is_given_up_before_its_invocation_ends(
+    monkeypatch: pytest.MonkeyPatch, *, idempotent: bool
+) -> None:
+    """Lambda kills the function at its end, and its client would hear of nothing."""
+
+    @handler("slow", idempotent=idempotent)
+    def slow(ctx: Context) -> None:
+        while not ctx.cancelled:
+            threading.Event().wait(0.005)
+
+    app = in_real_time(slow)
+    monkeypatch.setattr(entries, "application", lambda **_: app)
+    transport = cast("MemoryTransport", app.transport)
+    connection_id = transport.connect()
+    entries.connect(at(aws_events.connecting(BEARER), connection_id))
+    body = json.dumps({"action": "slow", "id": "s-1"})
+    event = at(aws_events.message(body), connection_id)
+    answer = entries.router(event, Invocation(left_ms=400))
+    told = [json.loads(answer["body"])] if "body" in answer else []
+    told += transport.inbox(connection_id)
+    # A stored one has another attempt, elsewhere.
+    wanted = ("acknowledgment", None) if idempotent else ("error", "TIMEOUT")
+    assert [(one["type"], one.get("error", {}).get("code")) for one in told] == [wanted]
+    assert app.runtime.answer_by is None
+    app.close()
 
 
 def test_a_connection_that_is_over_is_told_so(rig: Rig) -> None:
@@ -333,20 +379,9 @@ def test_what_is_no_wake_is_an_error(rig: Rig, event: dict[str, Any]) -> None:
 
 def test_a_worker_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it runs is asked to stop, and goes on in another invocation."""
-    settings = Settings.of({"store": "memory", "transport": "memory"})
-    clock = SystemClock()
-    app = Streamer(
-        settings,
-        store=MemoryStore(clock),
-        transport=MemoryTransport(),
-        clock=clock,
-        found=[],
-        load_handlers=False,
-    )
-    for spec in declared(endless):
-        app.registry.add(spec)
+    app = in_real_time(endless)
     monkeypatch.setattr(entries, "application", lambda **_: app)
-    request = a_request(clock, action="endless", payload={})
+    request = a_request(app.clock, action="endless", payload={})
     app.store.enqueue(request)
     change = Change(kind=ChangeKind.DUE, ref=request.ref, due_at=request.due_at)
     entries.worker(json.loads(wakes.encoded(change)), Invocation(400))

@@ -27,6 +27,10 @@ from streamer_plugin_apigateway.events import Answer, Event
 _MARGIN_MS = 10_000
 """How long before its invocation ends a worker begins to end what it runs."""
 
+_ANSWER_MARGIN_S = 2.0
+"""How long before its invocation ends a router gives a handler up: API Gateway has waited longer
+than the invocation lasts, for the start of its process."""
+
 _POSTING_S, _STEP_S = 10.0, 0.05
 """How long a router tries to have a client take what comes before its answer, for which API Gateway
 waits 29 s; and the pauses between."""
@@ -58,9 +62,11 @@ def disconnect(event: Event, _: Any = None) -> Answer:
     return disconnected(application(handlers=False), event)
 
 
-def router(event: Event, _: Any = None) -> Answer:
+def router(event: Event, context: Any = None) -> Answer:
     """`$default`: take a message; its last frame is the answer, those before it are posted."""
-    return routed(application(), event)
+    app = application()
+    with _answering_in_time(app, context):
+        return routed(app, event)
 
 
 def connected(app: Streamer, event: Event) -> Answer:
@@ -214,6 +220,19 @@ def _flushed(app: Streamer) -> Iterator[None]:
         yield
     finally:
         app.flush()
+
+
+@contextmanager
+def _answering_in_time(app: Streamer, context: Any) -> Iterator[None]:
+    """Have a handler that takes too long given up while its client can still be told."""
+    if context is not None:
+        left_s = context.get_remaining_time_in_millis() / 1000
+        margin_s = min(_ANSWER_MARGIN_S, left_s / 4)
+        app.runtime.answer_by = app.clock.monotonic() + left_s - margin_s
+    try:
+        yield
+    finally:
+        app.runtime.answer_by = None
 
 
 @contextmanager
