@@ -35,6 +35,9 @@ class WorkerChannel:
         self._sock = sock
         self._lost = lost
         self._splitter = Splitter()
+        # `recv` would take as much from the heap each time, and give most of it back at once: what
+        # is allocated between leaves holes.
+        self._room = memoryview(bytearray(_READ_BYTES))
         self._lock = threading.Lock()
         self._queue: list[bytes] = []
         self._writing = False
@@ -42,9 +45,10 @@ class WorkerChannel:
     def read(self) -> list[Record]:
         """Wait for records; perhaps none are complete yet. One thread at a time."""
         try:
-            data = self._sock.recv(_READ_BYTES)
+            size = self._sock.recv_into(self._room)
         except OSError:
-            data = b""
+            size = 0
+        data = bytes(self._room[:size])
         if not data:
             self._lost()
         return self._splitter.feed(data)
