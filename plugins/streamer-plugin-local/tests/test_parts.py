@@ -599,8 +599,14 @@ def test_answers_are_read_while_every_message_waits_for_one(
             else:
                 ours.sendall(records.encode(Kind.RESULT, number, b"\x01"))
     assert answers == [b"\x01"] * THREADS
-    sync_worker.crew.stop()
-    ours.sendall(records.encode(Kind.RESULT, 0))  # for who reads
+    _end_reading(sync_worker, ours)
+
+
+def _end_reading(worker: SyncWorker, ours: socket.socket) -> None:
+    """Have its reader end: one that finds its socket closed ends the process, which is this one."""
+    worker.crew.stop()
+    ours.sendall(records.encode(Kind.RESULT, 0))
+    eventually(lambda: worker.crew._holder is None)
 
 
 def test_a_worker_lives_while_it_gives_back_what_it_claimed(
@@ -697,8 +703,7 @@ def test_what_a_sync_worker_has_read_is_answered_before_it_drains(
     ending.join(0.1)
     let_go.set()
     ending.join(5)
-    sync_worker.crew.stop()
-    ours.sendall(records.encode(Kind.RESULT, 0))  # for who reads
+    _end_reading(sync_worker, ours)
     assert app.steps == ["left", "drained", "closed"]
 
 
